@@ -1,0 +1,69 @@
+"""Payloads too large for a line: kept whole beside the log, under the name of their content.
+
+A blob is written before the line that names it, so a line never names a blob that is not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from provenance_log import files
+from provenance_log.errors import ProvlogError, StoreNotWritable
+from provenance_log.format import LINE_BYTES_MAX
+
+BLOBS_DIRECTORY = "blobs"
+_ROOM_FOR_THE_REST = 64 * 1024
+
+
+def move_large_members(action: dict[str, Any], session_directory: Path) -> dict[str, Any]:
+    """Return the action with the largest members of `details` moved to blobs until it fits.
+
+    Each moved member becomes `{"blob": sha256, "bytes": n, "media_type": …}`: a text as it is,
+    anything else as JSON. Raises `StoreNotWritable` when a blob can't be written.
+    """
+    details = dict(action.get("details") or {})
+    sizes = {key: len(orjson.dumps(value)) for key, value in details.items()}
+    total = len(orjson.dumps(action))
+    for key in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        if total + _ROOM_FOR_THE_REST <= LINE_BYTES_MAX:
+            break
+        details[key] = _write(details[key], session_directory)
+        total -= sizes[key]
+    return {**action, "details": details}
+
+
+def read_blob(session_directory: Path, reference: dict[str, Any]) -> Any:
+    """Return the value that a reference stands for; its type is that of the value moved away.
+
+    Raises `ProvlogError` when the blob is missing or its content has another hash.
+    """
+    digest = str(reference["blob"])
+    path = session_directory / BLOBS_DIRECTORY / Path(digest).name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ProvlogError(f"the blob can't be read: {error.strerror}", path=path) from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ProvlogError("the blob does not have the content its name promises", path=path)
+    return data.decode() if reference.get("media_type") == "text/plain" else orjson.loads(data)
+
+
+def _write(value: object, session_directory: Path) -> dict[str, Any]:
+    is_text = isinstance(value, str)
+    data = value.encode() if isinstance(value, str) else orjson.dumps(value)
+    digest = hashlib.sha256(data).hexdigest()
+    directory = session_directory / BLOBS_DIRECTORY
+    try:
+        if not directory.is_dir():
+            directory.mkdir(mode=files.DIRECTORY_MODE, exist_ok=True)
+            files.sync_directory(session_directory)
+        files.write_atomically(directory / digest, data)
+    except OSError as error:
+        message = f"the payload can't be kept: {error.strerror or error}"
+        raise StoreNotWritable(message, path=directory) from error
+    media_type = "text/plain" if is_text else "application/json"
+    return {"blob": digest, "bytes": len(data), "media_type": media_type}

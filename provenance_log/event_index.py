@@ -1,0 +1,93 @@
+"""Which event ids a log holds, and where: what makes a retried append write nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from provenance_log.errors import LineInvalid
+from provenance_log.format import decode, line_hash
+from provenance_log.reader import START, ReadPosition, read_chunk
+
+_GIVEN_AT_APPEND = ("action_id", "prev")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEvent:
+    """An event that is in the log already."""
+
+    value: dict[str, Any]
+    offset: int
+    length: int
+    hash: str
+
+    @property
+    def action_id(self) -> int:
+        """The number the event got when it was appended."""
+        return int(self.value["action_id"])
+
+    def is_same(self, action: dict[str, Any], *, ignore_time: bool) -> bool:
+        """Say whether an action has this event's content, its number and chain apart."""
+        ignored = {*_GIVEN_AT_APPEND, *(("timestamp",) if ignore_time else ())}
+        wanted = orjson.loads(orjson.dumps(action))
+        return _content(self.value, ignored) == _content(wanted, ignored)
+
+
+class EventIndex:
+    """Event id → (offset, length) of its first line; grows with the log, about 200 bytes an event.
+
+    Reads only what was added since the last call. A log that shrank is read from its start.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing read."""
+        self._position: ReadPosition = START
+        self._spans: dict[str, tuple[int, int]] = {}
+
+    def __contains__(self, event_id: str) -> bool:
+        """Say whether the id was seen by the last `catch_up`."""
+        return event_id in self._spans
+
+    def catch_up(self, fd: int) -> None:
+        """Read the complete lines that were added since the last call."""
+        if os.fstat(fd).st_size < self._position.offset:
+            self._position = START
+            self._spans.clear()
+        while True:
+            chunk = read_chunk(fd, self._position)
+            for raw in chunk.lines:
+                event_id = _event_id(raw.content)
+                if event_id is not None:
+                    self._spans.setdefault(event_id, (raw.offset, raw.length))
+            self._position = chunk.end
+            if chunk.at_end:
+                return
+
+    def find(self, fd: int, event_id: str) -> FoundEvent | None:
+        """Return the first event with this id among the lines read so far."""
+        span = self._spans.get(event_id)
+        if span is None:
+            return None
+        line = os.pread(fd, span[1], span[0])
+        try:
+            return FoundEvent(decode(line), span[0], span[1], line_hash(line))
+        except LineInvalid:
+            return None  # the line was edited since it was indexed
+
+
+def _event_id(line: bytes | None) -> str | None:
+    if line is None or b'"database_event_id"' not in line:
+        return None
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    event_id = value.get("database_event_id") if isinstance(value, dict) else None
+    return event_id if isinstance(event_id, str) else None
+
+
+def _content(value: dict[str, Any], ignored: set[str]) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if key not in ignored and item is not None}

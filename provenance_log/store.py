@@ -1,0 +1,315 @@
+"""Where things are: the root, the sessions below it, and the index from session id to directory.
+
+The root is found from the working directory upwards, as git finds its own. A session's directory
+is named after its start minute for people; its identity is the session id in its log.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import stat
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provenance_log import files, schema
+from provenance_log.errors import ProvlogError, StoreNotFound, StoreNotWritable
+from provenance_log.reader import first_line, session_id_of_log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT_BELOW_PROJECT = Path(".claude") / "provenance"
+LOG_NAME = "actions.jsonl"
+DATABASE_NAME = "provenance.duckdb"
+CONFIG_NAME = "config.yaml"
+ENV_ROOT = "PROVENANCE_ROOT"
+ENV_DATABASE = "PROVENANCE_DB"
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_RESERVED_NAME = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
+_DATABASE_SETTING = re.compile(
+    r"""^database:\s*(?:"([^"]*)"|'((?:[^']|'')*)'|([^#\n]*?))\s*(?:#.*)?$"""
+)
+_TEMPLATES = {
+    "README.md": "README.md",
+    "action-types.yaml": "action-types.yaml",
+    "manifest-template.yaml": "manifest-template.yaml",
+    ".gitignore": "gitignore",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDirectory:
+    """A directory of a session; its log may be missing."""
+
+    name: str
+    path: Path
+
+    @property
+    def log(self) -> Path:
+        """The path of the log."""
+        return self.path / LOG_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class InitReport:
+    """What `initialise_store` made, and what it found in place, as paths below the root."""
+
+    root: Path
+    database: Path
+    created: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The paths of one store, and its sessions."""
+
+    root: Path
+    database: Path
+
+    @property
+    def sessions_dir(self) -> Path:
+        """The directory of all sessions."""
+        return self.root / "sessions"
+
+    @property
+    def indices_dir(self) -> Path:
+        """The directory of derived indices."""
+        return self.root / "indices"
+
+    @property
+    def by_id_dir(self) -> Path:
+        """One small file per session id, which holds the name of its directory."""
+        return self.indices_dir / "by-id"
+
+    @property
+    def projector_lock(self) -> Path:
+        """The lock of the one projector."""
+        return self.root / "projector.lock"
+
+    def session_directories(self) -> list[SessionDirectory]:
+        """Return the session directories in bytewise order of their names.
+
+        Left out: names that are not safe (see `unsafe_names`), symlinks, and plain files.
+        Raises `StoreNotFound` when `sessions/` itself is not there.
+        """
+        return [
+            SessionDirectory(entry.name, Path(entry.path))
+            for entry in self._entries()
+            if is_safe_name(entry.name)
+        ]
+
+    def unsafe_names(self) -> list[str]:
+        """Return the names of directories that are passed over because they are not safe."""
+        return [entry.name for entry in self._entries() if not is_safe_name(entry.name)]
+
+    def create_session_directory(self, started_at: datetime) -> SessionDirectory:
+        """Make a directory named after the start minute (UTC), exclusively.
+
+        A second session of the same minute gets `-2`, a third `-3`, and so on, however many
+        processes ask at once. Raises `StoreNotWritable`.
+        """
+        minute = started_at.astimezone(UTC).strftime("%Y-%m-%d-%H-%M")
+        number = 1
+        while True:
+            name = minute if number == 1 else f"{minute}-{number}"
+            path = self.sessions_dir / name
+            try:
+                files.make_directory(path)
+            except FileExistsError:
+                number += 1
+            except OSError as error:
+                raise _not_writable(path, error) from error
+            else:
+                return SessionDirectory(name, path)
+
+    def find_session(self, session_id: str) -> SessionDirectory | None:
+        """Return the directory of a session, through the index and without a scan if it is right.
+
+        A missing or wrong entry is healed: all logs are looked at once and the index corrected.
+        Of several directories with the same session the bytewise first is returned.
+        """
+        entry = self._index_entry(session_id)
+        try:
+            name = entry.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            name = ""
+        if is_safe_name(name):
+            directory = SessionDirectory(name, self.sessions_dir / name)
+            if read_session_id(directory) == session_id:
+                return directory
+        for directory in self.session_directories():
+            if read_session_id(directory) == session_id:
+                self.register_session(session_id, directory.name)
+                return directory
+        entry.unlink(missing_ok=True)
+        return None
+
+    def register_session(self, session_id: str, name: str) -> None:
+        """Note in the index which directory a session is in; raises `StoreNotWritable`."""
+        try:
+            self.by_id_dir.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
+            files.write_atomically(self._index_entry(session_id), f"{name}\n".encode())
+        except OSError as error:
+            raise _not_writable(self.by_id_dir, error) from error
+
+    def _index_entry(self, session_id: str) -> Path:
+        if is_safe_name(session_id):
+            return self.by_id_dir / session_id
+        digest = hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()
+        return self.by_id_dir / f"sha256-{digest}"
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.sessions_dir) as found:
+                entries = [e for e in found if e.is_dir(follow_symlinks=False)]
+        except FileNotFoundError as error:
+            message = "the store has no sessions directory"
+            hint = "run `provlog init` here, or mount the disk that holds it"
+            raise StoreNotFound(message, path=self.sessions_dir, hint=hint) from error
+        except OSError as error:
+            raise ProvlogError(error.strerror or str(error), path=self.sessions_dir) from error
+        return iter(sorted(entries, key=lambda entry: os.fsencode(entry.name)))
+
+
+def is_safe_name(name: str) -> bool:
+    """Say whether a name may be used for a file or directory of the store (invariant D4)."""
+    return (
+        _SAFE_NAME.fullmatch(name) is not None
+        and not name.endswith(".")
+        and _RESERVED_NAME.fullmatch(name) is None
+        and unicodedata.is_normalized("NFC", name)
+    )
+
+
+def read_session_id(directory: SessionDirectory) -> str | None:
+    """Return the identity of the session in a directory; None without a log or a first line."""
+    try:
+        fd = os.open(directory.log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        raw = first_line(fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    if raw is None:
+        return None
+    return session_id_of_log(raw)
+
+
+def find_root(start: Path | None = None) -> Path:
+    """Return the root of the nearest store at or above a directory; raises `StoreNotFound`."""
+    given = os.environ.get(ENV_ROOT)
+    if given:
+        return _existing_root(Path(given).expanduser())
+    start = (start or Path.cwd()).absolute()
+    for directory in (start, *start.parents):
+        root = directory / ROOT_BELOW_PROJECT
+        if (root / "sessions").is_dir():
+            return root
+        if directory.name == "provenance" and (directory / "sessions").is_dir():
+            return directory
+    message = "no store here or in any directory above"
+    raise StoreNotFound(message, path=start, hint="run `provlog init` to make one here")
+
+
+def open_store(root: Path | None = None, database: Path | None = None) -> Store:
+    """Return the store at `root`, or the nearest one; raises `StoreNotFound`.
+
+    The database is `database`, else the environment's PROVENANCE_DB, else what `config.yaml`
+    says (relative to the project that holds `.claude`), else `provenance.duckdb` in the root.
+    """
+    root = find_root() if root is None else _existing_root(root)
+    if database is None and os.environ.get(ENV_DATABASE):
+        database = Path(os.environ[ENV_DATABASE]).expanduser()
+    if database is None:
+        database = _configured_database(root) or root / DATABASE_NAME
+    return Store(root, database.absolute())
+
+
+def initialise_store(root: Path, database: Path | None = None) -> InitReport:
+    """Make whatever a store lacks, and change nothing that is there.
+
+    A database path given here is written to `config.yaml` unless that file exists already.
+    Raises `StoreNotWritable`.
+    """
+    root = root.absolute()
+    created: list[str] = []
+    kept: list[str] = []
+    try:
+        root.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
+        for name in ("sessions", "indices", "indices/by-id"):
+            is_new = not (root / name).is_dir()
+            (root / name).mkdir(mode=files.DIRECTORY_MODE, exist_ok=True)
+            (created if is_new else kept).append(f"{name}/")
+        for name, content in _initial_files(database).items():
+            is_new = not (root / name).exists()
+            if is_new:
+                files.write_atomically(root / name, content)
+            (created if is_new else kept).append(name)
+    except OSError as error:
+        raise _not_writable(root, error) from error
+    return InitReport(root, open_store(root, database).database, tuple(created), tuple(kept))
+
+
+def _initial_files(database: Path | None) -> dict[str, bytes]:
+    templates = resources.files("provenance_log") / "templates"
+    content = {name: (templates / source).read_bytes() for name, source in _TEMPLATES.items()}
+    content["metadata-schema.json"] = schema.json_schema_text().encode()
+    if database is not None:
+        quoted = str(database.absolute()).replace("'", "''")
+        content[CONFIG_NAME] = f"# The database of this store.\ndatabase: '{quoted}'\n".encode()
+    return content
+
+
+def _configured_database(root: Path) -> Path | None:
+    """Read the one setting that the write side needs to know, without a YAML parser."""
+    try:
+        lines = (root / CONFIG_NAME).read_text("utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProvlogError(f"can't be read: {error}", path=root / CONFIG_NAME) from error
+    for line in lines:
+        match = _DATABASE_SETTING.match(line)
+        if match:
+            double, single, plain = match.groups()
+            value = double or (single or "").replace("''", "'") or plain
+            if value:
+                return _project_of(root) / Path(value).expanduser()
+    return None
+
+
+def _project_of(root: Path) -> Path:
+    is_below_project = root.parts[-2:] == ROOT_BELOW_PROJECT.parts
+    return root.parent.parent if is_below_project else root
+
+
+def _existing_root(root: Path) -> Path:
+    root = root.absolute()
+    if (root / "sessions").is_dir():
+        return root
+    if (root / ROOT_BELOW_PROJECT / "sessions").is_dir():
+        return root / ROOT_BELOW_PROJECT
+    hint = f"run `provlog init --root {root}` to make one there"
+    raise StoreNotFound("no store in this directory", path=root, hint=hint)
+
+
+def _not_writable(path: Path, error: OSError) -> StoreNotWritable:
+    reason = error.strerror or str(error)
+    hint = "check the permissions of this directory"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "free some space and run the command again"
+    return StoreNotWritable(f"can't be written: {reason}", path=error.filename or path, hint=hint)

@@ -1,0 +1,81 @@
+"""Group commit: concurrent appenders of one descriptor share one sync.
+
+The first to arrive syncs for everybody who has written by then; the others wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from provenance_log import files
+
+
+class SyncGate:
+    """Orders the syncs of one descriptor, which it owns; a failed one is never retried on it."""
+
+    def __init__(self, fd: int) -> None:
+        """Take over the descriptor: `close` closes it when its last user has left."""
+        self._fd = fd
+        self._changed = threading.Condition()
+        self._wanted = 0
+        self._synced = 0
+        self._users = 0
+        self._is_running = False
+        self._is_closing = False
+        self._error: OSError | None = None
+
+    def enter(self) -> None:
+        """Keep the descriptor open until the `sync` that follows has returned."""
+        with self._changed:
+            self._users += 1
+
+    def sync(self, end: int) -> None:
+        """Return when the bytes before `end` are on the disk; `enter` must have been called.
+
+        Raises the OSError of the sync that failed, also to everybody who waited for it and to
+        everybody who comes later.
+        """
+        with self._changed:
+            self._wanted = max(self._wanted, end)
+            try:
+                while self._synced < end:
+                    if self._error is not None:
+                        raise self._error
+                    if self._is_running:
+                        self._changed.wait()
+                    else:
+                        self._lead()
+            finally:
+                self._users -= 1
+                self._close_if_unused()
+
+    def close(self) -> None:
+        """Close the descriptor as soon as nobody is syncing it."""
+        with self._changed:
+            self._is_closing = True
+            self._close_if_unused()
+
+    def _lead(self) -> None:
+        """Sync once for all who want it; called with the condition held, which it lets go."""
+        self._is_running = True
+        target = self._wanted
+        self._changed.release()
+        error: OSError | None = None
+        try:
+            files.sync_data(self._fd)
+        except OSError as failed:
+            error = failed
+        finally:
+            self._changed.acquire()
+            self._is_running = False
+            self._changed.notify_all()
+        if error is None:
+            self._synced = max(self._synced, target)
+        else:
+            self._error = error
+
+    def _close_if_unused(self) -> None:
+        if self._is_closing and self._users == 0 and self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
