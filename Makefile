@@ -1,0 +1,77 @@
+# `make` lists the targets. Whatever a target needs is installed into .venv by itself.
+
+PYTHON ?= python3
+BIN := .venv/bin
+LOWEST := .venv-lowest/bin
+# One worker per core; the tests of a file stay together, as they share what is dear to make.
+PYTEST_FLAGS ?= --numprocesses auto --dist loadfile
+PIP_FLAGS := --quiet --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lint types docs bench test-lowest system-packages clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/installed ## Record a small agent, project it, query it, delete the database, rebuild it
+	@$(BIN)/python tools/demo.py
+
+test: .venv/installed ## Run the tests
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: lint types test ## Lint, check types and architecture, run the tests: what .ci/run does
+
+lint: .venv/installed ## Check style, and the rules that tests/test_architecture.py states
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m pytest -q tests/test_architecture.py
+
+types: .venv/installed ## Check types with mypy --strict
+	@$(BIN)/mypy
+
+docs: .venv/installed ## Write docs/commands.md from the help texts of the commands
+	@$(BIN)/python tools/command_reference.py > docs/commands.md
+
+bench: .venv/installed ## Print a table of speed ratios
+	@$(BIN)/python tools/bench.py
+
+test-lowest: .venv-lowest/installed ## Run the tests with the lowest supported versions
+	@$(LOWEST)/python -m pytest $(PYTEST_FLAGS)
+
+system-packages: ## Install jq and strace, which some tests run (apt-get, as root or by sudo)
+	@echo "installing jq and strace with apt-get"
+	@as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	$$as_root apt-get -qq update && $$as_root apt-get -qq install -y jq strace >/dev/null
+
+clean: ## Remove the environments and everything that make and the tools made
+	rm -rf .venv .venv-lowest .bench .demo build *.egg-info
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Say what is missing before venv or pip fail in their own words.
+define require_python
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: $(PYTHON) is not Python 3.11 or later; run: make PYTHON=/path/to/python3" >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+		echo "error: $(PYTHON) can't make environments; on Debian: apt-get install python3-venv" >&2; \
+		exit 1; }
+endef
+
+.venv/installed: pyproject.toml constraints.txt
+	$(require_python)
+	@echo "installing the project and its tools into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# The tools stay at their newest versions; constraints-lowest.txt overrides what we depend on.
+.venv-lowest/installed: pyproject.toml constraints.txt constraints-lowest.txt
+	$(require_python)
+	@echo "installing the lowest supported versions into .venv-lowest"
+	@$(PYTHON) -m venv .venv-lowest
+	@awk -F '==' '!/^#/ && !(tolower($$1) in pinned) { pinned[tolower($$1)]; print }' \
+		constraints-lowest.txt constraints.txt > .venv-lowest/constraints.txt
+	@$(LOWEST)/python -m pip install $(PIP_FLAGS) -c .venv-lowest/constraints.txt -e '.[dev]'
+	@touch $@
