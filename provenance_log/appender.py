@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import os
 import threading
-import uuid
 import weakref
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from provenance_log import blobs, files
-from provenance_log.errors import AppendUnknown, IdConflict, LineInvalid, WrongExpectedActionId
+from provenance_log.errors import (
+    AppendNotWritten,
+    AppendUnknown,
+    IdConflict,
+    LineInvalid,
+    WrongExpectedActionId,
+)
 from provenance_log.event_index import EventIndex
 from provenance_log.format import (
     COLUMN_INTEGER_MAX,
     LINE_BYTES_MAX,
     Body,
+    canonical_timestamp,
     encode_body,
     format_timestamp,
     line_hash,
@@ -33,7 +38,7 @@ from provenance_log.sync_gate import SyncGate
 from provenance_log.values import representable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 Durability = Literal["process", "disk"]
@@ -57,7 +62,7 @@ class Appended:
     """True when the same event was in the log already and nothing was written."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Prepared:
     action: dict[str, Any]
     body: Body
@@ -89,15 +94,19 @@ class Appender:
     raises `AppendUnknown`, the line is there but a sync failed. Neither is sticky: the next
     append tries again.
 
-    Not guaranteed: anything on a file system without `flock` or atomic O_APPEND (NFS).
+    Not guaranteed: anything on a file system without `flock` or atomic O_APPEND (NFS); an append
+    from a signal handler that interrupts another one, which raises `AppendNotWritten`.
     """
 
     def __init__(self, path: Path, *, durability: Durability = "process") -> None:
         """Remember the log's path; it is opened, and made if need be, by the first append."""
-        self.path = path
-        self.durability: Durability = durability
-        self._mutex = threading.Lock()
+        self.path = path.absolute()  # an agent may change its working directory
+        self.durability: Durability = _checked(durability)
+        self._mutex = threading.RLock()
+        self._is_busy = False
         self._open: _OpenLog | None = None
+        self._doubtful = range(0)
+        """Offsets that a sync failed to bring to the disk; later syncs can't tell."""
         _appenders.add(self)
 
     def append(
@@ -116,78 +125,134 @@ class Appender:
         an action that breaks the schema.
         """
         prepared = self._prepare(action)
-        return self._append([prepared], expected_action_id, durability or self.durability)[0]
+        return self._append([prepared], expected_action_id, durability)[0]
 
     def append_many(
         self, actions: Sequence[Mapping[str, Any]], *, durability: Durability | None = None
     ) -> list[Appended]:
-        """Append several actions in one write, all of them or none, with nothing in between."""
+        """Append several actions in one write, all of them or none, with nothing in between.
+
+        Only a kill or a power cut during that write may leave the first of them alone.
+        """
         prepared = [self._prepare(action) for action in actions]
-        return self._append(prepared, None, durability or self.durability) if prepared else []
+        return self._append(prepared, None, durability) if prepared else []
 
     def has_event(self, event_id: str) -> bool:
         """Say whether an event of this id is in the log.
 
         The first call reads the whole log, later ones what was added since.
         """
-        with self._locked() as log:
-            log.events.catch_up(log.fd)
-            return event_id in log.events
+        with self._mutex:
+            log = self._lock_current()
+            try:
+                log.events.catch_up(log.fd)
+                return log.events.find(log.fd, event_id) is not None
+            finally:
+                files.unlock(log.fd)
 
     def close(self) -> None:
         """Close the log; a later append opens it again."""
         with self._mutex:
-            self._discard()
+            if not self._is_busy:
+                self._discard()
 
     def _prepare(self, action: Mapping[str, Any]) -> _Prepared:
         value = redact(representable(action))
         event_id = value.get("database_event_id")
-        is_stamped = value.get("timestamp") is None
-        if is_stamped:
+        timestamp = value.get("timestamp")
+        if timestamp is None:
             value["timestamp"] = format_timestamp(datetime.now(UTC))
+        elif isinstance(timestamp, str):
+            value["timestamp"] = canonical_timestamp(timestamp)
         if event_id is None:
-            value["database_event_id"] = str(uuid.uuid4())
+            value["database_event_id"] = _new_event_id()
         body = encode_body(value)
         if _size_bytes(body) > LINE_BYTES_MAX:
             value = blobs.move_large_members(value, self.path.parent)
             body = encode_body(value)
             if _size_bytes(body) > LINE_BYTES_MAX:
-                message = "longer than a line may be, even with its details moved to blobs"
+                message = "longer than a line may be, even with its large members moved to blobs"
                 raise LineInvalid("too_long", message)
-        return _Prepared(value, body, event_id, is_stamped)
+        return _Prepared(value, body, event_id, timestamp is None)
 
     def _append(
-        self, batch: list[_Prepared], expected: int | None, durability: Durability
+        self, batch: list[_Prepared], expected: int | None, durability: Durability | None
     ) -> list[Appended]:
-        with self._locked() as log:
-            tail = log.tail or read_tail(log.fd)
-            log.tail = None  # until the write is known to be whole
-            if expected is not None and expected != tail.action_id + 1:
-                log.tail = tail
-                message = f"the next action is {tail.action_id + 1}, not {expected}"
-                raise WrongExpectedActionId(message, path=self.path)
-            known = self._already_there(log, batch, durability)
-            data, placed = _place(batch, known, tail, durability)
-            if data:
-                files.append_bytes(log.fd, data, tail.size_bytes, self.path)
-                end = tail.size_bytes + len(data)
-                last = placed[-1] if placed else None
-                tail = Tail(end, last.hash, last.action_id, is_torn=False) if last else tail
-            log.tail = tail
-            if durability == "disk":
-                log.gate.enter()
-        if durability == "disk":
-            self._sync(log, tail.size_bytes)
-        fresh = iter(placed)
-        return [known[i] if i in known else next(fresh) for i in range(len(batch))]
+        level = self.durability if durability is None else _checked(durability)
+        with self._mutex:
+            if self._is_busy:
+                message = "called while this thread was appending, as from a signal handler"
+                raise AppendNotWritten(message, path=self.path)
+            self._is_busy = True
+            try:
+                log, placed, ticket = self._write_locked(batch, expected, level)
+            finally:
+                self._is_busy = False
+        if level == "disk":
+            self._sync(log, ticket, placed)
+        return placed
 
-    def _already_there(
-        self, log: _OpenLog, batch: list[_Prepared], durability: Durability
-    ) -> dict[int, Appended]:
-        known: dict[int, Appended] = {}
+    def _write_locked(
+        self, batch: list[_Prepared], expected: int | None, durability: Durability
+    ) -> tuple[_OpenLog, list[Appended], int]:
+        log = self._lock_current()
+        try:
+            placed = self._write(log, batch, expected, durability)
+            return log, placed, log.gate.enter() if durability == "disk" else 0
+        except OSError as error:
+            message = f"nothing was appended: {error.strerror or error}"
+            raise AppendNotWritten(message, path=self.path) from error
+        finally:
+            files.unlock(log.fd)
+
+    def _write(
+        self, log: _OpenLog, batch: list[_Prepared], expected: int | None, durability: Durability
+    ) -> list[Appended]:
+        if log.tail is None:
+            log.tail = read_tail(log.fd)
+        tail = log.tail
+        if expected is not None and expected != tail.action_id + 1:
+            message = f"the next action is {tail.action_id + 1}, not {expected}"
+            raise WrongExpectedActionId(message, path=self.path)
         given = [(i, item) for i, item in enumerate(batch) if item.event_id is not None]
         if not given:
-            return known
+            return self._write_lines(log, tail, batch, durability)
+        if tail.is_torn:
+            tail = log.tail = self._seal(log, tail)
+        known = self._already_there(log, given, durability)
+        fresh = [item for i, item in enumerate(batch) if i not in known]
+        rest = iter(self._write_lines(log, tail, fresh, durability) if fresh else ())
+        return [known[i] if i in known else next(rest) for i in range(len(batch))]
+
+    def _write_lines(
+        self, log: _OpenLog, tail: Tail, batch: list[_Prepared], durability: Durability
+    ) -> list[Appended]:
+        data, placed = _place(batch, tail, durability)
+        log.tail = None  # until the write is known to be whole
+        end = files.append_bytes(log.fd, data, tail.size_bytes, self.path)
+        if end != tail.size_bytes + len(data):
+            return self._settle(log, batch, placed, end)
+        log.tail = Tail(end, placed[-1].hash, placed[-1].action_id, is_torn=False)
+        return placed
+
+    def _settle(
+        self, log: _OpenLog, batch: list[_Prepared], placed: list[Appended], end: int
+    ) -> list[Appended]:
+        """Find our lines again after somebody who does not lock wrote in front of them.
+
+        They are unchained then, which readers report. Should that text have no newline, our first
+        line is fused with it, and is written once more.
+        """
+        shift = end - (placed[-1].offset + placed[-1].length + 1)
+        placed = [_moved(item, shift) for item in placed]
+        if os.pread(log.fd, 1, placed[0].offset - 1) != b"\n":
+            placed[:1] = self._write_lines(log, read_tail(log.fd), batch[:1], placed[0].durability)
+        return placed
+
+    def _already_there(
+        self, log: _OpenLog, given: list[tuple[int, _Prepared]], durability: Durability
+    ) -> dict[int, Appended]:
+        known: dict[int, Appended] = {}
         if len({item.event_id for _, item in given}) < len(given):
             raise IdConflict("one batch holds the same event id twice", path=self.path)
         log.events.catch_up(log.fd)
@@ -199,67 +264,90 @@ class Appender:
                 message = f"the event {item.event_id} is in the log with other content"
                 hint = "give the new event an id of its own"
                 raise IdConflict(message, path=self.path, offset=found.offset, hint=hint)
+            if durability == "disk" and found.offset in self._doubtful:
+                message = f"a sync of the event {item.event_id} failed earlier"
+                raise AppendUnknown(message, path=self.path, offset=found.offset)
             known[i] = Appended(
                 found.action_id, found.offset, found.length, found.hash, durability, was_there=True
             )
         return known
 
-    @contextmanager
-    def _locked(self) -> Iterator[_OpenLog]:
-        """Hold the mutex and the lock of the log that its path names now (invariant A4)."""
-        with self._mutex:
-            log = self._lock_current()
-            try:
-                size_bytes = os.fstat(log.fd).st_size
-                if log.tail is not None and log.tail.size_bytes != size_bytes:
-                    log.tail = None
-                yield log
-            finally:
-                files.unlock(log.fd)
+    def _seal(self, log: _OpenLog, tail: Tail) -> Tail:
+        """End a torn tail with a newline: it may be the very event, whole but for its newline."""
+        log.tail = None
+        files.append_bytes(log.fd, b"\n", tail.size_bytes, self.path)
+        return read_tail(log.fd)
 
     def _lock_current(self) -> _OpenLog:
+        """Lock the log that its path names now (invariant A4); called with the mutex held."""
         while True:
             log = self._open
             if log is None:
                 fd = files.open_log(self.path.parent, self.path.name)
                 log = self._open = _OpenLog(fd)
-            files.lock(log.fd)
+            files.lock(log.fd, self.path)
             try:
-                status = self.path.lstat()
-            except FileNotFoundError:
+                status = os.lstat(self.path)
+            except OSError as error:
                 self._discard()
-                continue
+                if isinstance(error, FileNotFoundError):
+                    continue
+                message = f"the log can't be found: {error.strerror or error}"
+                raise AppendNotWritten(message, path=self.path) from error
             if (status.st_dev, status.st_ino) == log.identity:
+                if log.tail is not None and log.tail.size_bytes != status.st_size:
+                    log.tail = None
                 return log
             self._discard()  # the file was replaced while we waited
 
-    def _sync(self, log: _OpenLog, end: int) -> None:
+    def _sync(self, log: _OpenLog, ticket: int, placed: list[Appended]) -> None:
         try:
-            log.gate.sync(end)
+            log.gate.sync(ticket)
             if not log.is_name_synced:
                 files.sync_directory(self.path.parent)
                 log.is_name_synced = True
         except OSError as error:
             # The kernel may have dropped the pages, so this descriptor must not be synced again.
             with self._mutex:
+                self._doubt(placed)
                 if self._open is log:
                     self._discard()
             message = f"written, but it may not be on the disk: {error.strerror or error}"
             hint = "treat the action as not durable; later appends use a new descriptor"
             raise AppendUnknown(message, path=self.path, hint=hint) from error
 
+    def _doubt(self, placed: list[Appended]) -> None:
+        offsets = [item.offset for item in placed]
+        offsets += [self._doubtful.start, self._doubtful.stop - 1] if self._doubtful else []
+        self._doubtful = range(min(offsets), max(offsets) + 1)
+
     def _discard(self) -> None:
-        if self._open is not None:
-            self._open.gate.close()
-            self._open = None
+        log, self._open = self._open, None
+        if log is not None:
+            files.unlock(log.fd)  # somebody may still be syncing it
+            log.gate.close()
 
     def _begin_again_in_child(self) -> None:
         # A forked child shares the parent's file description, and with it the parent's lock, so
         # it must open the log for itself; the mutex may have been held by a thread that is gone.
-        self._mutex = threading.Lock()
-        if self._open is not None:
-            os.close(self._open.fd)
-            self._open = None
+        self._mutex = threading.RLock()
+        self._is_busy = False
+        log, self._open = self._open, None
+        if log is not None:
+            os.close(log.fd)
+
+
+def _checked(durability: Durability) -> Durability:
+    if durability not in get_args(Durability):
+        raise ValueError(f"durability is one of {get_args(Durability)}, not {durability!r}")
+    return durability
+
+
+def _new_event_id() -> str:
+    """Return a random UUID (version 4) as text, as `uuid.uuid4` makes it but without its object."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def _size_bytes(body: Body) -> int:
@@ -267,25 +355,27 @@ def _size_bytes(body: Body) -> int:
 
 
 def _place(
-    batch: list[_Prepared], known: dict[int, Appended], tail: Tail, durability: Durability
+    batch: list[_Prepared], tail: Tail, durability: Durability
 ) -> tuple[bytes, list[Appended]]:
-    """Number and chain the new actions of a batch; return the bytes of the one write."""
+    """Number and chain new actions; return the bytes of the one write."""
     pieces = [b"\n"] if tail.is_torn else []
     offset = tail.size_bytes + len(pieces)
     action_id, prev = tail.action_id, tail.prev
+    if action_id + len(batch) > COLUMN_INTEGER_MAX:
+        raise LineInvalid("number_out_of_range", "the log has all the actions it can number")
     placed: list[Appended] = []
-    for i, item in enumerate(batch):
-        if i in known:
-            continue
+    for item in batch:
         action_id += 1
-        if action_id > COLUMN_INTEGER_MAX:
-            raise LineInvalid("number_out_of_range", "the log has all the actions it can number")
         line = item.body.line(action_id, prev)
         prev = line_hash(line)
         placed.append(Appended(action_id, offset, len(line), prev, durability))
         pieces += (line, b"\n")
         offset += len(line) + 1
-    return (b"".join(pieces) if placed else b""), placed
+    return b"".join(pieces), placed
+
+
+def _moved(item: Appended, shift: int) -> Appended:
+    return replace(item, offset=item.offset + shift)
 
 
 def _after_fork_in_child() -> None:

@@ -32,20 +32,23 @@ class FoundEvent:
     def is_same(self, action: dict[str, Any], *, ignore_time: bool) -> bool:
         """Say whether an action has this event's content, its number and chain apart."""
         ignored = {*_GIVEN_AT_APPEND, *(("timestamp",) if ignore_time else ())}
-        wanted = orjson.loads(orjson.dumps(action))
+        wanted = orjson.loads(orjson.dumps(action))  # as it would be read back
         return _content(self.value, ignored) == _content(wanted, ignored)
 
 
 class EventIndex:
     """Event id → (offset, length) of its first line; grows with the log, about 200 bytes an event.
 
-    Reads only what was added since the last call. A log that shrank is read from its start.
+    Reads only what was added since the last call. A log that shrank, or in which an event is no
+    longer where it was, is read from its start.
     """
 
     def __init__(self) -> None:
         """Start with nothing read."""
         self._position: ReadPosition = START
         self._spans: dict[str, tuple[int, int]] = {}
+        self._is_wary = False
+        """Set once a line was found that has an id but is no action, or has changed."""
 
     def __contains__(self, event_id: str) -> bool:
         """Say whether the id was seen by the last `catch_up`."""
@@ -54,12 +57,11 @@ class EventIndex:
     def catch_up(self, fd: int) -> None:
         """Read the complete lines that were added since the last call."""
         if os.fstat(fd).st_size < self._position.offset:
-            self._position = START
-            self._spans.clear()
+            self._forget()
         while True:
             chunk = read_chunk(fd, self._position)
             for raw in chunk.lines:
-                event_id = _event_id(raw.content)
+                event_id = _event_id(raw.content, self._is_wary)
                 if event_id is not None:
                     self._spans.setdefault(event_id, (raw.offset, raw.length))
             self._position = chunk.end
@@ -68,22 +70,40 @@ class EventIndex:
 
     def find(self, fd: int, event_id: str) -> FoundEvent | None:
         """Return the first event with this id among the lines read so far."""
-        span = self._spans.get(event_id)
-        if span is None:
+        if event_id not in self._spans:
             return None
-        line = os.pread(fd, span[1], span[0])
+        found = self._look(fd, event_id)
+        if found is None:
+            self._is_wary = True
+            self._forget()
+            self.catch_up(fd)
+            found = self._look(fd, event_id)
+        return found
+
+    def _look(self, fd: int, event_id: str) -> FoundEvent | None:
+        if event_id not in self._spans:
+            return None
+        offset, length = self._spans[event_id]
+        line = os.pread(fd, length, offset)
         try:
-            return FoundEvent(decode(line), span[0], span[1], line_hash(line))
+            value = decode(line)
         except LineInvalid:
-            return None  # the line was edited since it was indexed
+            return None
+        if value.get("database_event_id") != event_id:
+            return None
+        return FoundEvent(value, offset, length, line_hash(line))
+
+    def _forget(self) -> None:
+        self._position = START
+        self._spans.clear()
 
 
-def _event_id(line: bytes | None) -> str | None:
+def _event_id(line: bytes | None, is_wary: bool) -> str | None:
     if line is None or b'"database_event_id"' not in line:
         return None
     try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        value = decode(line) if is_wary else orjson.loads(line)
+    except (orjson.JSONDecodeError, LineInvalid):
         return None
     event_id = value.get("database_event_id") if isinstance(value, dict) else None
     return event_id if isinstance(event_id, str) else None

@@ -15,7 +15,7 @@ import secrets
 import stat
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from provenance_log.errors import AppendNotWritten, LockHeld, LogUnsafe, StoreNotWritable
@@ -48,10 +48,14 @@ def open_log(directory: Path, name: str) -> int:
     finally:
         os.close(at)
     status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        os.close(fd)
-        raise LogUnsafe("not a plain file with one name of its own", path=directory / name)
-    return fd
+    if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
+        return fd  # without any name it was replaced just now, which the appender finds out
+    os.close(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise LogUnsafe("not a plain file", path=directory / name)
+    message = f"the file has {status.st_nlink} names (hard links), so others would change with it"
+    hint = "copy the log to a file of its own, in the place of this one"
+    raise LogUnsafe(message, path=directory / name, hint=hint)
 
 
 def _open_or_create(name: str, flags: int, at: int) -> int:
@@ -61,9 +65,11 @@ def _open_or_create(name: str, flags: int, at: int) -> int:
         except FileNotFoundError:
             pass
         try:
-            return os.open(name, flags | os.O_CREAT | os.O_EXCL, FILE_MODE, dir_fd=at)
+            fd = os.open(name, flags | os.O_CREAT | os.O_EXCL, FILE_MODE, dir_fd=at)
         except FileExistsError:
             continue  # somebody else made it in between
+        os.fchmod(fd, FILE_MODE)  # an umask may have left less than the owner needs
+        return fd
 
 
 def _refused(error: OSError, path: Path) -> LogUnsafe | StoreNotWritable:
@@ -73,9 +79,17 @@ def _refused(error: OSError, path: Path) -> LogUnsafe | StoreNotWritable:
     return StoreNotWritable(error.strerror or str(error), path=path, hint=hint)
 
 
-def lock(fd: int) -> None:
-    """Take the exclusive lock of an open file and wait for it as long as it takes."""
-    fcntl.flock(fd, fcntl.LOCK_EX)
+def lock(fd: int, path: Path) -> None:
+    """Take the exclusive lock of an open file and wait for it as long as it takes.
+
+    Raises `AppendNotWritten` on a file system that has no locks.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except OSError as error:
+        message = f"the log can't be locked: {error.strerror or error}"
+        hint = "keep the store on a local file system"
+        raise AppendNotWritten(message, path=path, hint=hint) from error
 
 
 def unlock(fd: int) -> None:
@@ -83,32 +97,53 @@ def unlock(fd: int) -> None:
     fcntl.flock(fd, fcntl.LOCK_UN)
 
 
-def append_bytes(fd: int, data: bytes, start: int, path: Path) -> None:
-    """Write `data` at the end of a locked log, whole or not at all.
+def append_bytes(fd: int, data: bytes, start: int, path: Path) -> int:
+    """Write `data` at the end of a locked log, whole or not at all; return the offset after it.
 
-    A short write is completed; when that fails, our own bytes are cut off again while we still
-    hold the lock, and only if nobody else wrote after them. Raises `AppendNotWritten`. Should the
-    cut fail too, a fragment stays, which the next append seals.
+    That offset is `start + len(data)` unless somebody wrote without the lock. A short write is
+    completed; when that fails, our own bytes are cut off again while we still hold the lock, and
+    only if nobody else wrote after them. Raises `AppendNotWritten`. Should the cut fail too, a
+    fragment stays, which the next append seals.
     """
     written = 0
-    view = memoryview(data)
     try:
-        while written < len(data):
-            written += os.write(fd, view[written:])
+        written = os.write(fd, data)
+        if written < len(data):
+            view = memoryview(data)
+            while written < len(data):
+                written += _write_some(fd, view[written:])
     except OSError as error:
-        if written and os.fstat(fd).st_size == start + written:
-            _cut_back(fd, start)
+        is_clean = _cut_back(fd, start, written)
         message = f"nothing was appended: {error.strerror or error}"
+        if not is_clean:
+            message += "; a fragment stays in the log, which the next append seals"
         hint = "free some space or mend the permissions, then append again"
         raise AppendNotWritten(message, path=path, offset=start, hint=hint) from error
+    except BaseException:  # a signal that raises, between two parts of one line
+        if written < len(data):
+            _cut_back(fd, start, written)
+        raise
+    return os.lseek(fd, 0, os.SEEK_CUR)
 
 
-def _cut_back(fd: int, size_bytes: int) -> None:
+def _write_some(fd: int, data: memoryview) -> int:
+    written = os.write(fd, data)
+    if written == 0:
+        raise OSError(errno.EIO, "the system writes nothing and gives no reason")
+    return written
+
+
+def _cut_back(fd: int, start: int, written: int) -> bool:
+    """Take back what was written after `start`; return whether nothing of it is left."""
+    if written == 0:
+        return True
     try:
-        os.ftruncate(fd, size_bytes)
-    except OSError as error:
-        # The append itself is about to be reported as failed; the fragment is sealed by the next.
-        print(f"provlog: a fragment stays in the log: {error}", file=sys.stderr)  # noqa: T201
+        if os.fstat(fd).st_size == start + written:
+            os.ftruncate(fd, start)
+            return True
+    except OSError:
+        pass  # the append is reported as failed by the caller, and so is the fragment
+    return False
 
 
 def sync_data(fd: int) -> None:
@@ -134,7 +169,24 @@ def make_directory(directory: Path) -> None:
     Raises FileExistsError where anything of that name exists.
     """
     directory.mkdir(mode=DIRECTORY_MODE)
+    directory.chmod(DIRECTORY_MODE)  # an umask may have left less than the owner needs
     sync_directory(directory.parent)
+
+
+def make_directories(directory: Path) -> None:
+    """Make a directory and what is missing above it, and sync each new name.
+
+    Raises OSError, also where something that is no directory has the name.
+    """
+    if directory.is_dir():
+        return
+    if not directory.parent.is_dir():
+        make_directories(directory.parent)
+    try:
+        make_directory(directory)
+    except FileExistsError:
+        if not directory.is_dir():  # somebody else may have made it in between
+            raise
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> bool:
@@ -197,12 +249,18 @@ def exclusive_lock(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         raise _refused(error, path) from error
     try:
         _wait_for_lock(fd, path, time.monotonic() + wait_s)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()} {' '.join(sys.argv)[:200]}\n".encode(), 0)
+        _note_holder(fd, f"{os.getpid()} {' '.join(sys.argv)[:200]}\n")
         yield
-        os.ftruncate(fd, 0)
+        _note_holder(fd, "")
     finally:
         os.close(fd)
+
+
+def _note_holder(fd: int, text: str) -> None:
+    # A note for messages; a full disk must not keep anybody from working.
+    with suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, text.encode("utf-8", "surrogateescape"), 0)
 
 
 def _wait_for_lock(fd: int, path: Path, deadline: float) -> None:

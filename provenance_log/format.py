@@ -8,7 +8,6 @@ required keys, and lenient about everything it does not know.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import uuid
 from dataclasses import dataclass
@@ -18,16 +17,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from provenance_log.errors import LineInvalid
+from provenance_log.strict_json import DEPTH_MAX, count_brackets, nests_deeper, parse_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 SCHEMA_VERSION = "1.1.0"
 GENESIS_PREV = "0" * 64
 LINE_BYTES_MAX = 1024 * 1024
 READ_LINE_BYTES_MAX = 16 * LINE_BYTES_MAX
-DEPTH_MAX = 128
-INTEGER_MAX = 2**53 - 1
 COLUMN_INTEGER_MAX = 2**31 - 1
 """Numbers that schema 1.0.0 keeps in an INTEGER column: `action_id` and `duration_ms`."""
 
@@ -59,6 +57,40 @@ REASONS = (
 SESSION_NAMESPACE = uuid.UUID("0d3f1a52-6f5e-5d6b-9a57-3b1f6f0f5a11")
 """Namespace of the UUIDv5 of sessions and events that bring no id of their own."""
 
+REQUIRED: dict[str, tuple[type, str]] = {
+    "timestamp": (str, "an RFC 3339 text"),
+    "action_id": (int, "an integer"),
+    "type": (str, "a text that is not empty"),
+    "tool": (str, "a text that is not empty"),
+    "status": (str, "a text that is not empty"),
+}
+"""Keys that every line has: their JSON type as Python reads it, and its name in messages."""
+
+OPTIONAL: dict[str, tuple[type, str]] = {
+    "duration_ms": (int, "an integer"),
+    "context": (dict, "an object"),
+    "details": (dict, "an object"),
+    "files_affected": (list, "an array of texts"),
+    "read_only": (bool, "true or false"),
+    "error": (dict, "an object"),
+    "entity_links": (list, "an array of objects"),
+    "event_type": (str, "a text"),
+    "event_name": (str, "a text"),
+    "database_event_id": (str, "a text"),
+    "prev": (str, "a text"),
+}
+"""Keys that a line may have; null counts as absent."""
+
+_TYPES = {key: expected for key, (expected, _) in (REQUIRED | OPTIONAL).items()}
+_TYPE_NAMES = {key: name for key, (_, name) in (REQUIRED | OPTIONAL).items()}
+_ITEM_TYPES: tuple[tuple[str, type], ...] = (("files_affected", str), ("entity_links", dict))
+_ACCEPTED: dict[str, tuple[type, ...]] = {
+    key: (list, tuple) if expected is list else (expected,) for key, expected in _TYPES.items()
+}
+_GIVEN_AT_APPEND = ("action_id", "prev")
+_REQUIRED_KEYS = frozenset(REQUIRED)
+_REQUIRED_OF_CALLER = _REQUIRED_KEYS - set(_GIVEN_AT_APPEND)
+# The order of a line's keys; `timestamp` and `action_id` stand before these, `prev` after them.
 _ORDER = (
     "type",
     "tool",
@@ -74,14 +106,13 @@ _ORDER = (
     "event_name",
     "database_event_id",
 )
-_GIVEN_AT_APPEND = ("action_id", "prev")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT_NUMBERS = orjson.OPT_STRICT_INTEGER
 
-# A number token that could be out of range: 16 digits or more, or an exponent of three digits.
-# It also matches text that looks like one, which only costs the slow check.
-_SUSPECT_NUMBER = re.compile(rb"[:,\[\s]-?(?:\d{16}|\d[\d.]*[eE][+-]?\d{3})")
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# RFC 3339, with a space for the T, and without an offset: people write these by hand.
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)?", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,29 +132,31 @@ def line_hash(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def encode_body(action: Mapping[str, object]) -> Body:
+def encode_body(action: Mapping[str, Any]) -> Body:
     """Encode an action in canonical key order, leaving room for `action_id` and `prev`.
 
-    Keys this version does not know follow the known ones in the caller's order.
-    Raises `LineInvalid` where the value is not exactly representable; nothing is repaired here
-    (`values.representable` does that before).
+    Keys this version does not know follow the known ones in the caller's order; a known key with
+    None is left out. Raises `LineInvalid` where the value is not exactly representable; nothing
+    is repaired here (`values.representable` does that before).
     """
     _check_for_writing(action)
-    rest = {key: action[key] for key in _ORDER if action.get(key) is not None}
-    for key, value in action.items():
-        if key not in rest and key != "timestamp" and value is not None:
-            rest[key] = value
+    rest = {key: value for key in _ORDER if (value := action.get(key)) is not None}
+    if len(rest) + 1 < len(action):
+        for key, value in action.items():
+            if key not in rest and key != "timestamp" and value is not None:
+                rest[key] = value
     try:
-        head = orjson.dumps({"timestamp": action["timestamp"]})
         tail = orjson.dumps(rest, option=_EXACT_NUMBERS)
     except TypeError as error:  # orjson.JSONEncodeError is a TypeError
         raise LineInvalid(_reason_of_encode_error(str(error)), f"can't encode: {error}") from error
-    if depth_exceeds(tail, DEPTH_MAX - 1):
+    if count_brackets(tail) > DEPTH_MAX and nests_deeper(orjson.loads(tail), DEPTH_MAX):
         raise LineInvalid("too_deep", f"nested deeper than {DEPTH_MAX} levels")
-    return Body(head[:-1] + b',"action_id":', b"," + tail[1:-1] + b',"prev":"')
+    # The time was found to be ASCII without anything to escape.
+    head = b'{"timestamp":"%b","action_id":' % action["timestamp"].encode()
+    return Body(head, b"," + tail[1:-1] + b',"prev":"')
 
 
-def encode(action: Mapping[str, object], *, action_id: int, prev: str) -> bytes:
+def encode(action: Mapping[str, Any], *, action_id: int, prev: str) -> bytes:
     """Return one whole line, without its newline; raises `LineInvalid`."""
     line = encode_body(action).line(action_id, prev)
     if len(line) > LINE_BYTES_MAX:
@@ -142,16 +175,10 @@ def decode(line: bytes) -> dict[str, Any]:
 
 def decode_timed(line: bytes) -> tuple[dict[str, Any], int]:
     """Return the action of a line and its time in microseconds since 1970 (UTC)."""
-    value = _parse(line)
-    for key, is_right, type_name in _REQUIRED:
-        if key not in value:
-            raise LineInvalid("missing_key", f"the required key {key!r} is missing")
-        if not is_right(value[key]):
-            raise LineInvalid("wrong_type", f"{key!r} must be {type_name}")
-    for key, is_right, type_name in _OPTIONAL:
-        found = value.get(key)
-        if found is not None and not is_right(found):
-            raise LineInvalid("wrong_type", f"{key!r} must be {type_name}")
+    if len(line) > READ_LINE_BYTES_MAX:
+        raise LineInvalid("too_long", f"{len(line)} bytes are more than {READ_LINE_BYTES_MAX}")
+    value = parse_object(line)
+    _check_shape(value, _REQUIRED_KEYS)
     for key in ("action_id", "duration_ms"):
         number = value.get(key)
         if number is not None and not -COLUMN_INTEGER_MAX <= number <= COLUMN_INTEGER_MAX:
@@ -186,7 +213,7 @@ def session_id_of(first_line: bytes) -> str:
     """Return the identity of the session whose log begins with this line.
 
     It is `details.session.session_id` of a `session_start`; for any other first line, valid or
-    not, the UUIDv5 of the line's bytes. Two logs with the same first line are one session.
+    not, a UUIDv5 of the line's hash. Two logs with the same first line are one session.
     """
     try:
         value = decode(first_line)
@@ -198,124 +225,97 @@ def session_id_of(first_line: bytes) -> str:
         session_id = session.get("session_id")
         if isinstance(session_id, str) and session_id:
             return session_id
-    return str(uuid.uuid5(SESSION_NAMESPACE, line_hash(first_line)))
+    return session_id_of_hash(line_hash(first_line))
+
+
+def session_id_of_hash(first_line_hash: str) -> str:
+    """Return the identity of a session whose first line brings none, from that line's hash."""
+    return str(uuid.uuid5(SESSION_NAMESPACE, first_line_hash))
 
 
 def timestamp_us(text: str) -> int:
-    """Return microseconds since 1970 (UTC) of an RFC 3339 time.
+    """Return microseconds since 1970 (UTC) of an RFC 3339 time, in the years 1 to 9999 of UTC.
 
     A time without an offset counts as UTC, digits below a microsecond are dropped, and a leap
     second is the second after :59. Raises `LineInvalid`.
     """
     try:
-        moment = _moment(text)
-    except (ValueError, IndexError, OverflowError) as error:
+        since = _moment(text) - _EPOCH
+    except (ValueError, OverflowError) as error:
         message = f"'timestamp' is not an RFC 3339 time: {text[:40]!r}"
         raise LineInvalid("wrong_type", message) from error
-    since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _moment(text: str) -> datetime:
-    if text[4] != "-" or text[7] != "-" or text[10] not in "Tt ":
-        raise ValueError(text)
-    if text[17:19] == "60":
-        return _moment(text[:17] + "59" + text[19:]) + timedelta(seconds=1)
-    moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+def canonical_timestamp(text: str) -> str:
+    """Return an RFC 3339 time as the log writes it; raises `LineInvalid`."""
+    microseconds = timestamp_us(text)  # also where the form is right, as the day may not exist
+    if _looks_canonical(text):
+        return text
+    return format_timestamp(_EPOCH + timedelta(microseconds=microseconds))
 
 
 def format_timestamp(moment: datetime) -> str:
     """Return an aware time as the log writes it: RFC 3339, UTC, `Z`, microseconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-def depth_exceeds(document: bytes, depth_max: int) -> bool:
-    """Say whether brackets outside strings nest deeper than this, without recursion."""
-    if document.count(b"[") + document.count(b"{") <= depth_max:
-        return False
-    depth = 0
-    for token in _BRACKETS.finditer(document):
-        first = document[token.start()]
-        if first in b"[{":
-            depth += 1
-            if depth > depth_max:
-                return True
-        elif first in b"]}":
-            depth -= 1
-    return False
+def _moment(text: str) -> datetime:
+    if _looks_canonical(text):
+        return datetime.fromisoformat(text)
+    if not _TIME.fullmatch(text):
+        raise ValueError(text)
+    if text[17:19] == "60":
+        return _moment(text[:17] + "59" + text[19:]) + timedelta(seconds=1)
+    moment = datetime.fromisoformat(text.upper())
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _parse(line: bytes) -> dict[str, Any]:
-    if not line.strip():
-        raise LineInvalid("empty", "the line is empty")
-    if len(line) > READ_LINE_BYTES_MAX:
-        raise LineInvalid("too_long", f"{len(line)} bytes are more than {READ_LINE_BYTES_MAX}")
-    if depth_exceeds(line, DEPTH_MAX):
-        raise LineInvalid("too_deep", f"nested deeper than {DEPTH_MAX} levels")
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise _why_not_json(line, error) from error
-    if not isinstance(value, dict):
-        raise LineInvalid("not_object", f"the line is a {type(value).__name__}, not an object")
-    if _SUSPECT_NUMBER.search(line):
-        _check_numbers(line)
-    return value
+def _looks_canonical(text: str) -> bool:
+    """Say whether a text is a time as the writer makes it, or no time at all."""
+    is_in_place = len(text) == 27 and text[10] == "T" and text[19] == "." and text[26] == "Z"
+    return is_in_place and text[17:19] != "60" and text[11:13] != "24"
 
 
-def _why_not_json(line: bytes, error: orjson.JSONDecodeError) -> LineInvalid:
-    try:
-        line.decode()
-    except UnicodeDecodeError as not_utf8:
-        return LineInvalid("not_utf8", f"not UTF-8 at byte {not_utf8.start} of the line")
-    message = f"{error.msg} (byte {len(line.decode()[: error.pos].encode())} of the line)"
-    if "surrogate" in error.msg:
-        return LineInvalid("lone_surrogate", message)
-    if "infinity" in error.msg:
-        return LineInvalid("number_out_of_range", message)
-    if any(byte < 0x20 and byte not in b"\t\r" for byte in line):
-        return LineInvalid("control_byte", message)
-    return LineInvalid("not_json", message)
-
-
-def _check_numbers(line: bytes) -> None:
-    """Refuse what Python, DuckDB and jq would read as different numbers."""
-
-    def exact_integer(text: str) -> int:
-        if len(text) > len(str(-INTEGER_MAX)) or abs(int(text)) > INTEGER_MAX:
-            message = f"the integer {text[:40]} is beyond 2^53-1"
-            raise LineInvalid("number_out_of_range", message)
-        return int(text)
-
-    def finite(text: str) -> float:
-        if abs(float(text)) == float("inf"):
-            message = f"the number {text[:40]} is beyond a 64-bit float"
-            raise LineInvalid("number_out_of_range", message)
-        return float(text)
-
-    json.loads(line, parse_int=exact_integer, parse_float=finite)
-
-
-def _check_for_writing(action: Mapping[str, object]) -> None:
+def _check_for_writing(action: Mapping[str, Any]) -> None:
     for key in _GIVEN_AT_APPEND:
         if key in action:
             raise LineInvalid("wrong_type", f"{key!r} is given at append, not by the caller")
-    for key, is_right, type_name in _REQUIRED:
-        if key not in _GIVEN_AT_APPEND and not is_right(action.get(key)):
-            raise LineInvalid("wrong_type", f"{key!r} must be {type_name}")
+    _check_shape(action, _REQUIRED_OF_CALLER)
     if action["type"] not in ACTION_TYPES:
         raise LineInvalid("wrong_type", f"'type' must be one of: {', '.join(ACTION_TYPES)}")
     if action["status"] not in STATUSES:
         raise LineInvalid("wrong_type", f"'status' must be one of: {', '.join(STATUSES)}")
-    for key, is_right, type_name in _OPTIONAL:
-        found = action.get(key)
-        if found is not None and not is_right(found):
-            raise LineInvalid("wrong_type", f"{key!r} must be {type_name}")
-    timestamp_us(str(action["timestamp"]))
+    timestamp_us(action["timestamp"])
     duration = action.get("duration_ms")
-    if isinstance(duration, int) and not 0 <= duration <= COLUMN_INTEGER_MAX:
+    if duration is not None and not 0 <= duration <= COLUMN_INTEGER_MAX:
         raise LineInvalid("number_out_of_range", f"'duration_ms' is {duration}")
+
+
+def _check_shape(value: Mapping[str, Any], required: frozenset[str]) -> None:
+    if not value.keys() >= required:
+        key = next(key for key in REQUIRED if key in required and key not in value)
+        raise LineInvalid("missing_key", f"the required key {key!r} is missing")
+    for key, found in value.items():
+        expected = _TYPES.get(key)
+        if expected is None or type(found) is expected:
+            continue
+        if found is None and key not in required:
+            continue
+        if isinstance(found, bool) or not isinstance(found, _ACCEPTED[key]):
+            raise _wrong_type(key)
+    if not (value["type"] and value["tool"] and value["status"]):
+        raise _wrong_type(next(key for key in ("type", "tool", "status") if not value[key]))
+    for key, item_type in _ITEM_TYPES:
+        items = value.get(key)
+        if items and not all(isinstance(item, item_type) for item in items):
+            raise _wrong_type(key)
+
+
+def _wrong_type(key: str) -> LineInvalid:
+    return LineInvalid("wrong_type", f"{key!r} must be {_TYPE_NAMES[key]}")
 
 
 def _reason_of_encode_error(message: str) -> str:
@@ -324,55 +324,3 @@ def _reason_of_encode_error(message: str) -> str:
     if "recursion" in message.lower():
         return "too_deep"
     return "number_out_of_range" if "range" in message else "wrong_type"
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_filled_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_boolean(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _is_objects(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
-
-
-_Check = tuple[str, "Callable[[object], bool]", str]
-
-_REQUIRED: tuple[_Check, ...] = (
-    ("timestamp", _is_text, "a text"),
-    ("action_id", _is_integer, "an integer"),
-    ("type", _is_filled_text, "a text that is not empty"),
-    ("tool", _is_filled_text, "a text that is not empty"),
-    ("status", _is_filled_text, "a text that is not empty"),
-)
-_OPTIONAL: tuple[_Check, ...] = (
-    ("duration_ms", _is_integer, "an integer"),
-    ("context", _is_object, "an object"),
-    ("details", _is_object, "an object"),
-    ("files_affected", _is_texts, "an array of texts"),
-    ("read_only", _is_boolean, "true or false"),
-    ("error", _is_object, "an object"),
-    ("entity_links", _is_objects, "an array of objects"),
-    ("event_type", _is_text, "a text"),
-    ("event_name", _is_text, "a text"),
-    ("database_event_id", _is_text, "a text"),
-    ("prev", _is_text, "a text"),
-)

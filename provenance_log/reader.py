@@ -7,18 +7,21 @@ calls, and memory is bounded by `bytes_max` plus one line, whatever the size of 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from provenance_log.errors import LineInvalid
+from provenance_log.errors import LineInvalid, LogUnsafe
 from provenance_log.format import (
     GENESIS_PREV,
     READ_LINE_BYTES_MAX,
     decode,
     line_hash,
     session_id_of,
+    session_id_of_hash,
 )
 
 if TYPE_CHECKING:
@@ -103,20 +106,38 @@ def read_chunk(fd: int, start: ReadPosition, *, bytes_max: int = CHUNK_BYTES) ->
     return Chunk(lines, end, at_end, rest if at_end else 0)
 
 
+def open_for_reading(path: Path) -> int:
+    """Open a log, which must be a regular file and no symlink; never waits for a writer of a pipe.
+
+    Raises OSError, or `LogUnsafe`.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise LogUnsafe("not a plain file", path=path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise LogUnsafe("not a plain file", path=path)
+    return fd
+
+
 def read_log(
     path: Path, start: ReadPosition = START, *, bytes_max: int = CHUNK_BYTES
 ) -> Iterator[Chunk]:
     """Yield chunks from `start` to the last complete line there is now.
 
-    A chunk without lines is yielded only when there is nothing at all after `start`.
-    Raises OSError where the file can't be read.
+    A chunk without lines is yielded only as the last one, where a long tail has no newline yet,
+    or where there is no line at all after `start`.
+    Raises OSError where the file can't be read, and `LogUnsafe` where it is no plain file.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_for_reading(path)
     try:
         position = start
         while True:
             chunk = read_chunk(fd, position, bytes_max=bytes_max)
-            if chunk.lines or position == start:
+            if chunk.lines or chunk.tail_bytes or position == start:
                 yield chunk
             if chunk.at_end:
                 return
@@ -140,7 +161,7 @@ def first_line(fd: int) -> RawLine | None:
 
 def session_id_of_log(raw: RawLine) -> str:
     """Return the identity of the session whose first line this is, however long the line."""
-    return session_id_of(raw.content if raw.content is not None else raw.hash.encode())
+    return session_id_of_hash(raw.hash) if raw.content is None else session_id_of(raw.content)
 
 
 def is_chained(value: Mapping[str, Any], raw: RawLine) -> bool:
@@ -151,40 +172,34 @@ def is_chained(value: Mapping[str, Any], raw: RawLine) -> bool:
 def read_tail(fd: int) -> Tail:
     """Return what the next append needs: the last line's hash and the last action's number.
 
-    Looks backwards from the end to the nearest chained line, because lines added by hand may
-    carry any number; usually that is the last line.
+    Looks backwards from the end to the nearest line that is chained to the one before it, which
+    usually is the last one: the number of any other, added by hand or torn out of its place, may
+    be lower than an earlier one.
     """
     size_bytes = os.fstat(fd).st_size
     spans = _spans_backwards(fd, size_bytes)
-    first = next(spans, None)
-    if first is None:
+    last = span = next(spans, None)
+    if last is None:
         return Tail(0, GENESIS_PREV, 0, is_torn=False)
-    is_torn = sum(first) == size_bytes
-    prev = _hash_span(fd, *first)
-    action_id = _number_of(fd, *first)
-    if not action_id.is_final:
-        for span in spans:
-            found = _number_of(fd, *span)
-            action_id = _Number(max(found.value, action_id.value), found.is_final)
-            if found.is_final:
-                break
-    return Tail(size_bytes, prev, action_id.value, is_torn)
+    action_id = 0
+    while span is not None:
+        value = _action_at(fd, *span)
+        span = next(spans, None)
+        action_id = max(action_id, value.get("action_id", 0))
+        prev = value.get("prev")
+        if prev and prev == (_hash_span(fd, *span) if span else GENESIS_PREV):
+            break
+    return Tail(size_bytes, _hash_span(fd, *last), action_id, is_torn=sum(last) == size_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Number:
-    value: int
-    is_final: bool
-
-
-def _number_of(fd: int, offset: int, length: int) -> _Number:
+def _action_at(fd: int, offset: int, length: int) -> dict[str, Any]:
+    """Return the action of the line there, or an empty one where the line is none."""
     if length > READ_LINE_BYTES_MAX:
-        return _Number(0, is_final=False)
+        return {}
     try:
-        value = decode(_pread(fd, length, offset))
+        return decode(_pread(fd, length, offset))
     except LineInvalid:
-        return _Number(0, is_final=False)
-    return _Number(max(0, value["action_id"]), value.get("prev") is not None)
+        return {}
 
 
 def _spans_backwards(fd: int, size_bytes: int) -> Iterator[tuple[int, int]]:

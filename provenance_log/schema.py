@@ -9,6 +9,7 @@ import orjson
 from provenance_log.format import (
     ACTION_TYPES,
     COLUMN_INTEGER_MAX,
+    REQUIRED,
     SCHEMA_VERSION,
     STATUSES,
 )
@@ -16,7 +17,6 @@ from provenance_log.format import (
 _TEXT = {"type": "string"}
 _FILLED_TEXT = {"type": "string", "minLength": 1}
 _NUMBER = {"type": "integer", "minimum": 0, "maximum": COLUMN_INTEGER_MAX}
-_REQUIRED = ("timestamp", "action_id", "type", "tool", "status")
 
 _PROPERTIES: dict[str, dict[str, Any]] = {
     "timestamp": {
@@ -31,7 +31,7 @@ _PROPERTIES: dict[str, dict[str, Any]] = {
     "duration_ms": {**_NUMBER, "description": "Milliseconds"},
     "context": {
         "type": "object",
-        "properties": {"working_directory": _TEXT, "git_branch": _TEXT, "git_commit": _TEXT},
+        "description": "working_directory, git_branch, git_commit …",
     },
     "details": {"type": "object", "description": "What this event type records, by column name"},
     "files_affected": {
@@ -42,21 +42,19 @@ _PROPERTIES: dict[str, dict[str, Any]] = {
     "read_only": {"type": "boolean", "description": "Whether the action only reads"},
     "error": {
         "type": "object",
-        "properties": {"message": _TEXT, "code": _TEXT, "stack": _TEXT},
+        "description": "message, code, stack",
     },
     "entity_links": {
         "type": "array",
-        "items": {
-            "type": "object",
-            "properties": {"entity_table": _TEXT, "entity_id": _TEXT, "link_type": _TEXT},
-        },
+        "items": {"type": "object"},
+        "description": "Objects of entity_table, entity_id, link_type",
     },
     "event_type": {
         **_TEXT,
         "description": "lifecycle, tool_call, decision, transformation, log, entity_link, "
         "annotation …",
     },
-    "event_name": _TEXT,
+    "event_name": {**_TEXT, "description": "session_start, session_end, user_prompt, finding …"},
     "database_event_id": {**_TEXT, "description": "The event's UUID"},
     "prev": {
         **_TEXT,
@@ -76,7 +74,7 @@ def json_schema() -> dict[str, Any]:
         "title": "Action line of provenance-log",
         "version": SCHEMA_VERSION,
         "type": "object",
-        "required": list(_REQUIRED),
+        "required": list(REQUIRED),
         "properties": _PROPERTIES,
     }
 

@@ -10,8 +10,7 @@ import errno
 import hashlib
 import os
 import re
-import stat
-import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance_log import files, schema
-from provenance_log.errors import ProvlogError, StoreNotFound, StoreNotWritable
-from provenance_log.reader import first_line, session_id_of_log
+from provenance_log.errors import LogUnsafe, ProvlogError, StoreNotFound, StoreNotWritable
+from provenance_log.reader import first_line, open_for_reading, session_id_of_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +34,7 @@ ENV_DATABASE = "PROVENANCE_DB"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _RESERVED_NAME = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 _DATABASE_SETTING = re.compile(
-    r"""^database:\s*(?:"([^"]*)"|'((?:[^']|'')*)'|([^#\n]*?))\s*(?:#.*)?$"""
+    r"""^database:\s*(?:"([^"]*)"|'((?:[^']|'')*)'|((?:[^#\n]|(?<=\S)#)*?))\s*(?:\s#.*)?$"""
 )
 _TEMPLATES = {
     "README.md": "README.md",
@@ -117,7 +116,7 @@ class Store:
         A second session of the same minute gets `-2`, a third `-3`, and so on, however many
         processes ask at once. Raises `StoreNotWritable`.
         """
-        minute = started_at.astimezone(UTC).strftime("%Y-%m-%d-%H-%M")
+        minute = re.sub("[T:]", "-", started_at.astimezone(UTC).isoformat(timespec="minutes")[:16])
         number = 1
         while True:
             name = minute if number == 1 else f"{minute}-{number}"
@@ -134,10 +133,11 @@ class Store:
     def find_session(self, session_id: str) -> SessionDirectory | None:
         """Return the directory of a session, through the index and without a scan if it is right.
 
-        A missing or wrong entry is healed: all logs are looked at once and the index corrected.
-        Of several directories with the same session the bytewise first is returned.
+        A missing or wrong entry is healed: all logs are looked at once and the index corrected,
+        if the store can be written. Of several directories with the same session the bytewise
+        first is returned.
         """
-        entry = self._index_entry(session_id)
+        entry = self.by_id_dir / index_entry_name(session_id)
         try:
             name = entry.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError):
@@ -148,24 +148,21 @@ class Store:
                 return directory
         for directory in self.session_directories():
             if read_session_id(directory) == session_id:
-                self.register_session(session_id, directory.name)
+                with suppress(StoreNotWritable):
+                    self.register_session(session_id, directory.name)
                 return directory
-        entry.unlink(missing_ok=True)
+        with suppress(OSError):
+            entry.unlink(missing_ok=True)
         return None
 
     def register_session(self, session_id: str, name: str) -> None:
         """Note in the index which directory a session is in; raises `StoreNotWritable`."""
         try:
             self.by_id_dir.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
-            files.write_atomically(self._index_entry(session_id), f"{name}\n".encode())
+            entry = self.by_id_dir / index_entry_name(session_id)
+            files.write_atomically(entry, f"{name}\n".encode())
         except OSError as error:
             raise _not_writable(self.by_id_dir, error) from error
-
-    def _index_entry(self, session_id: str) -> Path:
-        if is_safe_name(session_id):
-            return self.by_id_dir / session_id
-        digest = hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()
-        return self.by_id_dir / f"sha256-{digest}"
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         try:
@@ -180,25 +177,30 @@ class Store:
         return iter(sorted(entries, key=lambda entry: os.fsencode(entry.name)))
 
 
+def index_entry_name(session_id: str) -> str:
+    """Return the name of a session's file in `indices/by-id`, whatever the id holds."""
+    if is_safe_name(session_id):
+        return session_id
+    digest = hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"sha256-{digest}"
+
+
 def is_safe_name(name: str) -> bool:
     """Say whether a name may be used for a file or directory of the store (invariant D4)."""
     return (
         _SAFE_NAME.fullmatch(name) is not None
         and not name.endswith(".")
         and _RESERVED_NAME.fullmatch(name) is None
-        and unicodedata.is_normalized("NFC", name)
     )
 
 
 def read_session_id(directory: SessionDirectory) -> str | None:
     """Return the identity of the session in a directory; None without a log or a first line."""
     try:
-        fd = os.open(directory.log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+        fd = open_for_reading(directory.log)
+    except (OSError, LogUnsafe):
         return None
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
         raw = first_line(fd)
     except OSError:
         return None
@@ -214,12 +216,15 @@ def find_root(start: Path | None = None) -> Path:
     given = os.environ.get(ENV_ROOT)
     if given:
         return _existing_root(Path(given).expanduser())
-    start = (start or Path.cwd()).absolute()
+    try:
+        start = (start or Path.cwd()).absolute()
+    except FileNotFoundError as error:
+        raise StoreNotFound("the working directory is gone", hint="give --root") from error
     for directory in (start, *start.parents):
         root = directory / ROOT_BELOW_PROJECT
-        if (root / "sessions").is_dir():
+        if _has_sessions(root):
             return root
-        if directory.name == "provenance" and (directory / "sessions").is_dir():
+        if directory.name == "provenance" and _has_sessions(directory):
             return directory
     message = "no store here or in any directory above"
     raise StoreNotFound(message, path=start, hint="run `provlog init` to make one here")
@@ -249,7 +254,7 @@ def initialise_store(root: Path, database: Path | None = None) -> InitReport:
     created: list[str] = []
     kept: list[str] = []
     try:
-        root.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
+        files.make_directories(root)
         for name in ("sessions", "indices", "indices/by-id"):
             is_new = not (root / name).is_dir()
             (root / name).mkdir(mode=files.DIRECTORY_MODE, exist_ok=True)
@@ -287,7 +292,7 @@ def _configured_database(root: Path) -> Path | None:
         if match:
             double, single, plain = match.groups()
             value = double or (single or "").replace("''", "'") or plain
-            if value:
+            if value and value not in ("null", "~"):
                 return _project_of(root) / Path(value).expanduser()
     return None
 
@@ -299,12 +304,19 @@ def _project_of(root: Path) -> Path:
 
 def _existing_root(root: Path) -> Path:
     root = root.absolute()
-    if (root / "sessions").is_dir():
+    if _has_sessions(root):
         return root
-    if (root / ROOT_BELOW_PROJECT / "sessions").is_dir():
+    if _has_sessions(root / ROOT_BELOW_PROJECT):
         return root / ROOT_BELOW_PROJECT
     hint = f"run `provlog init --root {root}` to make one there"
     raise StoreNotFound("no store in this directory", path=root, hint=hint)
+
+
+def _has_sessions(root: Path) -> bool:
+    try:
+        return (root / "sessions").is_dir()
+    except PermissionError:
+        return False  # a directory on the way up that is not ours to look into
 
 
 def _not_writable(path: Path, error: OSError) -> StoreNotWritable:

@@ -18,28 +18,30 @@ class SyncGate:
         """Take over the descriptor: `close` closes it when its last user has left."""
         self._fd = fd
         self._changed = threading.Condition()
-        self._wanted = 0
+        # Tickets, not offsets: a log that somebody truncated grows through the same offsets again.
+        self._entered = 0
         self._synced = 0
         self._users = 0
         self._is_running = False
         self._is_closing = False
         self._error: OSError | None = None
 
-    def enter(self) -> None:
-        """Keep the descriptor open until the `sync` that follows has returned."""
+    def enter(self) -> int:
+        """Return a ticket for what was written so far, and keep the descriptor for its `sync`."""
         with self._changed:
             self._users += 1
+            self._entered += 1
+            return self._entered
 
-    def sync(self, end: int) -> None:
-        """Return when the bytes before `end` are on the disk; `enter` must have been called.
+    def sync(self, ticket: int) -> None:
+        """Return when everything written before this ticket was given is on the disk.
 
         Raises the OSError of the sync that failed, also to everybody who waited for it and to
         everybody who comes later.
         """
         with self._changed:
-            self._wanted = max(self._wanted, end)
             try:
-                while self._synced < end:
+                while self._synced < ticket:
                     if self._error is not None:
                         raise self._error
                     if self._is_running:
@@ -57,9 +59,9 @@ class SyncGate:
             self._close_if_unused()
 
     def _lead(self) -> None:
-        """Sync once for all who want it; called with the condition held, which it lets go."""
+        """Sync once for all who have entered; called with the condition held, which it lets go."""
         self._is_running = True
-        target = self._wanted
+        target = self._entered
         self._changed.release()
         error: OSError | None = None
         try:

@@ -8,17 +8,21 @@ that Python, DuckDB and jq read alike, and the JSON paths that changed are liste
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from typing import Any
 
 import orjson
 
-from provenance_log.format import DEPTH_MAX, INTEGER_MAX, depth_exceeds
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from provenance_log.strict_json import DEPTH_MAX, INTEGER_MAX, count_brackets, nests_deeper
 
 LOSSY_KEY = "_lossy"
+LOSSY_PATHS_MAX = 1_000
+"""Paths that are listed one by one; a last entry says how many more there were."""
 _DEPTH_LEFT = 8
 """Levels that the action itself needs around a value of its details."""
 
@@ -28,17 +32,36 @@ def representable(action: Mapping[str, Any]) -> dict[str, Any]:
 
     The common case costs one encoding and changes nothing. Otherwise: NaN and infinities and
     integers beyond 2^53-1 become texts, lone surrogates become U+FFFD, bytes are decoded,
-    tuples and sets become arrays, what is nested too deep or unknown becomes its text.
-    `details._lossy` then lists the JSON paths that were changed.
+    tuples and sets become arrays, what is nested too deep, inside itself, or unknown becomes its
+    text. `details._lossy` then lists the JSON paths that were changed. Never raises for a value.
     """
     if _is_exact(action):
         return dict(action)
-    lossy: list[str] = []
-    value = {str(key): _plain(item, f"$.{key}", 1, lossy) for key, item in action.items()}
-    if lossy:
-        details = value.get("details")
-        value["details"] = {**(details if isinstance(details, dict) else {}), LOSSY_KEY: lossy}
+    lossy = _Lossy()
+    value = _object(action, "$", 1, lossy)
+    details = value.get("details")
+    # Details that are no object are refused by the encoder, with what they hold in sight.
+    if lossy.paths and (details is None or isinstance(details, dict)):
+        value["details"] = {**(details or {}), LOSSY_KEY: lossy.listed()}
     return value
+
+
+class _Lossy:
+    """The paths that changed, and the containers that the walk is inside of."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.count = 0
+        self.inside: set[int] = set()
+
+    def note(self, path: str) -> None:
+        self.count += 1
+        if self.count <= LOSSY_PATHS_MAX:
+            self.paths.append(path)
+
+    def listed(self) -> list[str]:
+        more = self.count - len(self.paths)
+        return [*self.paths, f"and {more} more"] if more else self.paths
 
 
 def _is_exact(action: Mapping[str, Any]) -> bool:
@@ -46,11 +69,15 @@ def _is_exact(action: Mapping[str, Any]) -> bool:
         encoded = orjson.dumps(action, option=orjson.OPT_STRICT_INTEGER)
     except TypeError:
         return False
-    # orjson writes NaN and infinities as null, so every null has to be looked at.
-    return b"null" not in encoded and not depth_exceeds(encoded, DEPTH_MAX - 1)
+    has_null = b"null" in encoded
+    if not has_null and count_brackets(encoded) < DEPTH_MAX:
+        return True
+    value = orjson.loads(encoded)
+    # orjson writes NaN and infinities as null, and then the value no longer equals its source.
+    return not nests_deeper(value, DEPTH_MAX - 1) and (not has_null or bool(value == action))
 
 
-def _plain(value: object, path: str, depth: int, lossy: list[str]) -> object:
+def _plain(value: object, path: str, depth: int, lossy: _Lossy) -> object:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -59,67 +86,111 @@ def _plain(value: object, path: str, depth: int, lossy: list[str]) -> object:
         return _integer(int(value), path, lossy)
     if isinstance(value, float):
         return _number(float(value), path, lossy)
-    if depth >= DEPTH_MAX - _DEPTH_LEFT:
-        lossy.append(path)
-        return _text(f"({type(value).__name__} nested too deep)", path, [])
-    if isinstance(value, dict):
+    if depth >= DEPTH_MAX - _DEPTH_LEFT or id(value) in lossy.inside:
+        lossy.note(path)
+        where = "inside itself" if id(value) in lossy.inside else "nested too deep"
+        return f"({type(value).__name__} {where})"
+    lossy.inside.add(id(value))
+    try:
+        return _container(value, path, depth, lossy)
+    except Exception:  # noqa: BLE001  (a stranger's object may raise anything when looked into)
+        lossy.note(path)
+        return _whole_characters(_repr(value))
+    finally:
+        lossy.inside.discard(id(value))
+
+
+def _container(value: object, path: str, depth: int, lossy: _Lossy) -> object:
+    if isinstance(value, Mapping):
         return _object(value, path, depth, lossy)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        items = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
-        return [_plain(item, f"{path}[{i}]", depth + 1, lossy) for i, item in enumerate(items)]
+    if isinstance(value, (list, tuple)):
+        return _array(value, path, depth, lossy)
+    if isinstance(value, AbstractSet):
+        return _array(sorted(value, key=_repr), path, depth, lossy)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name, None) for field in _fields(value)}
+        return _object(fields, path, depth, lossy)
     return _other(value, path, depth, lossy)
 
 
-def _object(value: dict[Any, Any], path: str, depth: int, lossy: list[str]) -> dict[str, object]:
+def _fields(value: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(value)
+
+
+def _object(value: Mapping[Any, Any], path: str, depth: int, lossy: _Lossy) -> dict[str, object]:
     plain: dict[str, object] = {}
     for key, item in value.items():
-        name = _text(key if isinstance(key, str) else str(key), f"{path}.(key)", lossy)
+        name = _text(key if isinstance(key, str) else _repr(key), f"{path}.(key)", lossy)
         while name in plain:
-            lossy.append(f"{path}.{name}")
+            lossy.note(f"{path}.{name}")
             name += "_"
         plain[name] = _plain(item, f"{path}.{name}", depth + 1, lossy)
     return plain
 
 
-def _text(value: str, path: str, lossy: list[str]) -> str:
+def _array(items: Iterable[object], path: str, depth: int, lossy: _Lossy) -> list[object]:
+    return [_plain(item, f"{path}[{i}]", depth + 1, lossy) for i, item in enumerate(items)]
+
+
+def _text(value: str, path: str, lossy: _Lossy) -> str:
+    value = str.__str__(value)  # str() of an enumeration's member is its name, not its text
     try:
         value.encode()
     except UnicodeEncodeError:
-        lossy.append(path)
-        # A valid pair written as two halves is one character; only a lone half is lost.
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return str(value)
+        lossy.note(path)
+        return _whole_characters(value)
+    return value
 
 
-def _integer(value: int, path: str, lossy: list[str]) -> int | str:
+def _whole_characters(value: str) -> str:
+    # A valid pair written as two halves is one character; only a lone half is lost.
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _integer(value: int, path: str, lossy: _Lossy) -> int | str:
     if -INTEGER_MAX <= value <= INTEGER_MAX:
         return value
-    lossy.append(path)
+    lossy.note(path)
     # str() of an int stops at 4,300 digits; hexadecimal has no such limit.
     return str(value) if value.bit_length() < 10_000 else hex(value)
 
 
-def _number(value: float, path: str, lossy: list[str]) -> float | str:
+def _number(value: float, path: str, lossy: _Lossy) -> float | str:
     if math.isfinite(value):
         return value
-    lossy.append(path)
+    lossy.note(path)
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _other(value: object, path: str, depth: int, lossy: list[str]) -> object:
+def _other(value: object, path: str, depth: int, lossy: _Lossy) -> object:
     if isinstance(value, (bytes, bytearray, memoryview)):
-        lossy.append(path)
+        lossy.note(path)
         return bytes(value).decode("utf-8", "backslashreplace")
+    if isinstance(value, enum.Enum):
+        return _plain(value.value, path, depth + 1, lossy)
+    array = _as_list(value)
+    if array is not None:
+        return _plain(array, path, depth, lossy)
     try:
-        known = orjson.loads(orjson.dumps(value))  # dates, UUIDs, enums, dataclasses
+        known = orjson.loads(orjson.dumps(value))  # dates, times, UUIDs
     except (TypeError, ValueError):
-        lossy.append(path)
-        return _text(_repr(value), path, [])
+        lossy.note(path)
+        return _whole_characters(_repr(value))
     return _plain(known, path, depth, lossy)
+
+
+def _as_list(value: Any) -> object:
+    """Return what NumPy's arrays and scalars, and those who imitate them, say they hold."""
+    try:
+        held = value.tolist()
+    except Exception:  # noqa: BLE001  (a stranger's method may raise anything)
+        return None
+    return held if isinstance(held, (list, int, float, str)) else None
 
 
 def _repr(value: object) -> str:
     try:
-        return str(value) if hasattr(value, "__fspath__") else repr(value)
+        is_its_text = isinstance(value, (str, int, float, Decimal)) or hasattr(value, "__fspath__")
+        return str(value) if is_its_text else repr(value)
     except Exception as error:  # noqa: BLE001  (the repr of a stranger's object may raise anything)
         return f"({type(value).__name__}, whose repr raised {type(error).__name__})"
