@@ -1,0 +1,249 @@
+"""The database: the only importer of duckdb and nanoarrow, and where their errors get names.
+
+DuckDB admits one process that writes or many that read. It holds POSIX locks, which vanish when
+the same process opens and closes the file by any other means: so nothing here or elsewhere in a
+process looks into a database file that the process has open. Nobody holds the database while
+idle; whoever finds it held waits a little and then says who holds it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import duckdb
+import nanoarrow
+
+from projections.columns import make_column
+from projections.definitions import load_sql
+from projections.refusals import HELD, StatementRefused, refusal
+from provenance_log.errors import ProvlogError
+from provenance_log.files import FILE_MODE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from projections.columns import Column, Fields, Kind
+
+__all__ = ["Connection", "StatementRefused", "connect", "load_sql"]
+
+WAIT_S = 10.0
+"""How long a command waits for a database that somebody else has open."""
+
+_FIRST_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 0.5
+_FETCH_ROWS = 1000
+
+# Nothing is ever fetched from the network, whatever a query or a file at the path asks for.
+_SETTINGS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+
+# DuckDB takes most of a machine's memory by default, and is no faster here for it.
+_WRITER_SETTINGS = {**_SETTINGS, "memory_limit": "512MB"}
+
+_ARROW_TYPES: dict[Kind, Any] = {
+    "text": nanoarrow.string(),
+    "int32": nanoarrow.int32(),
+    "int64": nanoarrow.int64(),
+    "timestamp": nanoarrow.timestamp("us"),
+    "boolean": nanoarrow.bool_(),
+    # DuckDB takes this extension type as JSON without parsing the text again.
+    "json": nanoarrow.extension_type(nanoarrow.string(), "arrow.json", b""),
+}
+
+
+class Connection:
+    """An open database. Close it as soon as the work is done: it keeps everybody else out.
+
+    Every failure is raised as a `ProvlogError` with the path of the database. A connection is
+    used by one thread at a time.
+    """
+
+    def __init__(self, path: Path, inner: duckdb.DuckDBPyConnection) -> None:
+        """Use `connect` instead."""
+        self.path = path
+        self._inner = inner
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return all its rows."""
+        with self._named_errors():
+            found: list[tuple[Any, ...]] = self._inner.execute(sql, list(params)).fetchall()
+        return found
+
+    def query(self, name: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run `views/<name>.sql` and return all its rows."""
+        return self.execute(load_sql("views", name), params)
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Run one statement and return its rows as dictionaries."""
+        with self._named_errors():
+            result = self._inner.execute(sql, list(params))
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def stream(self, sql: str, params: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Run one statement and yield its rows without holding them all.
+
+        Run nothing else on this connection before the last row was taken.
+        """
+        with self._named_errors():
+            result = self._inner.execute(sql, list(params))
+            while rows := result.fetchmany(_FETCH_ROWS):
+                yield from rows
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block did, all of it, or roll all of it back when it raises."""
+        self.execute("BEGIN TRANSACTION")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def load(self, name: str, fields: Fields, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Make (or replace) the temporary table `name` from rows of Python values.
+
+        A registered Arrow stream can be scanned once only, hence the table.
+        """
+        values = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
+        columns = [
+            make_column(field, kind, column)
+            for (field, kind), column in zip(fields, values, strict=True)
+        ]
+        with self._named_errors():
+            self._inner.register("arriving", _stream(columns))
+            try:
+                self._inner.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS FROM arriving')
+            finally:
+                self._inner.unregister("arriving")
+
+    @contextmanager
+    def attached(self, path: Path, name: str) -> Iterator[None]:
+        """Have another database readable under `name` while the block runs."""
+        quoted = str(path).replace("'", "''")
+        self.execute(f"ATTACH '{quoted}' AS \"{name}\" (READ_ONLY)")
+        try:
+            yield
+        finally:
+            self.execute(f'DETACH "{name}"')
+
+    def insert(self, table: str, select: str) -> None:
+        """Add the rows of a SELECT to a table, column by column of the same name."""
+        self.execute(f"INSERT INTO {table} BY NAME {select}")
+
+    def delete_sessions(self, table: str, relation: str) -> None:
+        """Delete the rows of the sessions that a relation of session ids names."""
+        self.execute(f"DELETE FROM {table} WHERE session_id IN (FROM {relation})")
+
+    def create(self, table: str, select: str) -> None:
+        """Make a table with the columns and the rows of a SELECT."""
+        self.execute(f"CREATE TABLE {table} AS {select}")
+
+    def drop(self, table: str) -> None:
+        """Drop a table if it is there."""
+        self.execute(f"DROP TABLE IF EXISTS {table}")
+
+    def count(self, table: str) -> int:
+        """Return how many rows a table has."""
+        return int(self.execute(f"SELECT count(*) FROM {table}")[0][0])
+
+    def checkpoint(self) -> None:
+        """Write what is in the write-ahead log into the database's own file."""
+        self.execute("FORCE CHECKPOINT")
+
+    def table_names(self) -> set[str]:
+        """Return the names of the tables in the main schema of this database."""
+        sql = (
+            "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main' "
+            "AND database_name = current_database() AND NOT temporary"
+        )
+        return {name for (name,) in self.execute(sql)}
+
+    def close(self) -> None:
+        """Close the database; the last close writes its log into the file. Safe to call twice."""
+        with self._named_errors():
+            self._inner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _roll_back(self) -> None:
+        try:
+            self._inner.execute("ROLLBACK")
+        except duckdb.Error:
+            # The error that led here is the one to report. A database that failed for good has
+            # ended the transaction by itself.
+            return
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (duckdb.Error, RuntimeError) as error:
+            raise refusal(self.path, error, is_open=True) from error
+
+
+def connect(path: Path, *, read_only: bool, wait_s: float = WAIT_S) -> Connection:
+    """Open a database and wait up to `wait_s` seconds while somebody else has it open.
+
+    Opened for writing, a missing file is made; its directory must exist.
+    Raises `DatabaseHeld` (naming the holder), `DatabaseCorrupt`, `DatabaseNewer`, `NotADatabase`,
+    or `ProvlogError` for a path that can't be opened at all.
+    """
+    deadline = time.monotonic() + wait_s
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return Connection(path, _open(path, read_only=read_only))
+        except (duckdb.Error, RuntimeError) as error:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or HELD not in str(error):
+                raise refusal(path, error, is_open=False) from error
+        # Two that wait for the same holder should not come back in step.
+        time.sleep(min(left_s, pause_s * random.uniform(0.5, 1.0)))  # noqa: S311
+        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    if path.is_dir():
+        raise ProvlogError("this is a directory, not a database", path=path)
+    is_new = not path.exists()
+    try:
+        settings = _SETTINGS if read_only else _WRITER_SETTINGS
+        inner = duckdb.connect(str(path), read_only=read_only, config=dict(settings))
+    except duckdb.Error as error:
+        if is_new and HELD not in str(error):
+            path.unlink(missing_ok=True)  # half a header would be taken for a corrupt database
+        raise
+    if is_new:
+        # It holds what the logs hold, and those are their owner's alone.
+        path.chmod(FILE_MODE)
+    return inner
+
+
+def _stream(columns: Sequence[Column]) -> Any:
+    length = columns[0].length
+    children = [
+        nanoarrow.c_array_from_buffers(
+            nanoarrow.string() if column.kind == "json" else _ARROW_TYPES[column.kind],
+            length,
+            buffers=column.buffers,
+        )
+        for column in columns
+    ]
+    schema = nanoarrow.struct({column.name: _ARROW_TYPES[column.kind] for column in columns})
+    array = nanoarrow.c_array_from_buffers(schema, length, buffers=[None], children=children)
+    return nanoarrow.ArrayStream(nanoarrow.Array(array))

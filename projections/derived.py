@@ -1,0 +1,207 @@
+"""The files beside the logs that are made from the tables: manifests, summaries, indices.
+
+Rendering and writing are apart. `expected_files` says what every file should hold, as a pure
+function of the committed tables; `write_files` makes it so, and `refresh` does both. A file that
+a person wrote or edited is theirs: it is left alone and reported (see `marker`).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from projections.facts import read_facts
+from projections.indices import render_indices
+from projections.manifest import render_manifest
+from projections.marker import ownership_reason
+from projections.summary import render_summary
+from provenance_log import files
+from provenance_log.store import index_entry_name, is_safe_name
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
+
+    from projections.database import Connection
+    from provenance_log.store import Store
+
+MANIFEST_NAME = "manifest.yaml"
+SUMMARY_NAME = "summary.md"
+_FILE_BYTES_MAX = 16 * 1024 * 1024
+"""Far more than a generated file can hold; a larger one belongs to a person and is not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedFile:
+    """What a derived file should hold.
+
+    `log` is the directory of the session that a manifest or summary belongs to. Without it, the
+    file is the entry of a session in `indices/by-id`, or without a session an index of all.
+    """
+
+    name: str
+    content: bytes
+    log: str | None = None
+    session_id: str | None = None
+
+    def path(self, store: Store) -> Path:
+        """Return where the file belongs."""
+        return self.directory(store) / self.name
+
+    def directory(self, store: Store) -> Path:
+        """Return the directory that the file belongs in."""
+        if self.log is not None:
+            return store.sessions_dir / self.log
+        return store.indices_dir if self.session_id is None else store.by_id_dir
+
+
+@dataclass(frozen=True, slots=True)
+class NotWritten:
+    """A file that does not hold what it should, and why."""
+
+    path: Path
+    reason: str
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedReport:
+    """What became of the derived files.
+
+    `left_alone` belong to a person and stay so. `failed` could not be written now, for lack of
+    space or permission for instance, and are worth another try.
+    """
+
+    written: tuple[Path, ...] = ()
+    unchanged: tuple[Path, ...] = ()
+    left_alone: tuple[NotWritten, ...] = ()
+    failed: tuple[NotWritten, ...] = ()
+
+    @property
+    def failed_sessions(self) -> frozenset[str]:
+        """The sessions that have a file which could not be written."""
+        return frozenset(item.session_id for item in self.failed if item.session_id is not None)
+
+
+def refresh(
+    store: Store,
+    connection: Connection,
+    session_ids: Collection[str] | None,
+    *,
+    with_indices: bool = True,
+) -> DerivedReport:
+    """Bring the files of these sessions (None: of all sessions) and the indices up to date.
+
+    Called after the commit of the rows. A file that holds the right bytes is not touched; others
+    are replaced atomically. Never raises for a file: what could not be written is in the report.
+    Raises `ProvlogError` when the tables can't be read. A session that is no longer in the tables
+    keeps the files it has; only the directory it was projected from gets any.
+
+    Manifests cost the same whatever the history; the indices do not (see `indices`), so a caller
+    that refreshes after every small batch sets `with_indices` now and then only. An empty
+    collection refreshes the indices alone.
+    """
+    return write_files(store, expected_files(connection, session_ids, with_indices=with_indices))
+
+
+def expected_files(
+    connection: Connection,
+    session_ids: Collection[str] | None = None,
+    *,
+    with_indices: bool = True,
+) -> Iterator[ExpectedFile]:
+    """Yield every derived file of these sessions (None: of all), then the indices.
+
+    Needs no more than a read-only connection, and no store: nothing here depends on the disk.
+    """
+    if session_ids is None:
+        session_ids = [session_id for (session_id,) in connection.query("session_ids")]
+    for facts in read_facts(connection, session_ids):
+        log, session_id = facts.session["log"], facts.session["session_id"]
+        yield ExpectedFile(MANIFEST_NAME, render_manifest(facts), log, session_id)
+        yield ExpectedFile(SUMMARY_NAME, render_summary(facts), log, session_id)
+        entry = index_entry_name(session_id)
+        yield ExpectedFile(entry, f"{log}\n".encode(), session_id=session_id)
+    if with_indices:
+        for name, content in render_indices(connection).items():
+            yield ExpectedFile(name, content)
+
+
+def write_files(store: Store, expected: Iterable[ExpectedFile]) -> DerivedReport:
+    """Make every file hold what it should, and report what became of each."""
+    outcome = _Outcome()
+    for file in expected:
+        path = file.path(store)
+        try:
+            _write(store, file, path, outcome)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            outcome.failed.append(NotWritten(path, reason, file.session_id))
+    return DerivedReport(
+        tuple(outcome.written),
+        tuple(outcome.unchanged),
+        tuple(outcome.left_alone),
+        tuple(outcome.failed),
+    )
+
+
+@dataclass(slots=True)
+class _Outcome:
+    written: list[Path] = field(default_factory=list)
+    unchanged: list[Path] = field(default_factory=list)
+    left_alone: list[NotWritten] = field(default_factory=list)
+    failed: list[NotWritten] = field(default_factory=list)
+
+
+def _write(store: Store, file: ExpectedFile, path: Path, outcome: _Outcome) -> None:
+    reason = _prepare_directory(store, file)
+    content = None
+    if reason is None:
+        content, reason = _content(path)
+    if reason is None and content is not None and file.log is not None:
+        reason = ownership_reason(content)
+    if reason is not None:
+        outcome.left_alone.append(NotWritten(path, reason, file.session_id))
+    elif content == file.content:
+        outcome.unchanged.append(path)
+    else:
+        files.write_atomically(path, file.content)
+        outcome.written.append(path)
+
+
+def _prepare_directory(store: Store, file: ExpectedFile) -> str | None:
+    """Return why nothing may be written into the file's directory; None if it may.
+
+    The name of a directory comes from the database, which anybody might have changed.
+    """
+    if file.log is None:
+        for directory in (store.indices_dir, file.directory(store)):
+            if directory.is_symlink():
+                return "its directory is a symbolic link"
+            if not directory.exists():
+                files.make_directory(directory)
+        return None
+    if not is_safe_name(file.log):
+        return "the name of its directory is not safe"
+    if (store.sessions_dir / file.log).is_symlink():
+        return "its directory is a symbolic link"
+    return None
+
+
+def _content(path: Path) -> tuple[bytes | None, str | None]:
+    """Return what a file holds (None if it is missing), or why it is none of ours."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None, None
+    if stat.S_ISLNK(status.st_mode):
+        return None, "it is a symbolic link"
+    if not stat.S_ISREG(status.st_mode):
+        return None, "it is not a plain file"
+    if status.st_size > _FILE_BYTES_MAX:
+        return None, "it is larger than any file that provenance-log writes"
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(fd, "rb") as found:
+        return found.read(), None

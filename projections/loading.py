@@ -1,0 +1,197 @@
+"""Write batches into the tables: rows, quarantine, sessions and checkpoints in one transaction.
+
+After any kill the tables are a function of a beginning of each log, and the checkpoints say of
+which beginning (invariant B2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from projections.batch import BATCH_FIELDS, QUARANTINE_FIELDS, refuse_row
+from projections.checkpoints import CHECKPOINT_FIELDS, Checkpoint
+from projections.definitions import (
+    ACTION_TABLES,
+    CHECKPOINTS,
+    INCIDENTS,
+    QUARANTINE,
+    SESSIONS,
+    load_sql,
+)
+from projections.incidents import INCIDENT_FIELDS, Incident
+from projections.refusals import StatementRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from projections.batch import Row
+    from projections.columns import Fields
+    from projections.database import Connection
+
+SQL_ERROR = "sql_error"
+"""The quarantine's reason for a line that no table's SQL could take."""
+
+_SESSION_IDS: Fields = (("session_id", "text"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The complete list of a session's other logs and of its incidents, to replace the old one."""
+
+    session_id: str
+    others: tuple[Checkpoint, ...]
+    incidents: tuple[Incident, ...]
+    observed: tuple[Incident, ...]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Decoded lines of one or more sessions, and what else has to change with them."""
+
+    rows: list[Row] = field(default_factory=list)
+    refused: list[Row] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    cleared: list[str] = field(default_factory=list)
+    """Sessions of which nothing that is in the tables stays."""
+    settlements: list[Settlement] = field(default_factory=list)
+    size_bytes: int = 0
+
+    @property
+    def session_ids(self) -> set[str]:
+        """The sessions whose rows or checkpoints change."""
+        touched = {checkpoint.session_id for checkpoint in self.checkpoints}
+        touched.update(self.cleared)
+        touched.update(settlement.session_id for settlement in self.settlements)
+        return touched
+
+    def refusing(self, culprits: Mapping[tuple[str, int], str]) -> Batch:
+        """Return the batch with these lines, by session and number, in the quarantine."""
+        if not culprits:
+            return self
+        rows = [row for row in self.rows if _place(row) not in culprits]
+        refused = [
+            refuse_row(row, SQL_ERROR, culprits[_place(row)])
+            for row in self.rows
+            if _place(row) in culprits
+        ]
+        return replace(self, rows=rows, refused=[*self.refused, *refused])
+
+
+def write_all(connection: Connection, batches: Callable[[], Iterable[Batch]]) -> int:
+    """Write batches in one transaction; `batches` may be called again to start over.
+
+    When SQL can't take a batch, the lines that it can't take are found, and everything is written
+    again with those in the quarantine (invariant B3: no line stops the projector). Returns how
+    many lines that were.
+    """
+    culprits: dict[tuple[str, int], str] = {}
+    while True:
+        batch = Batch()
+        touched: set[str] = set()
+        try:
+            with connection.transaction():
+                for found in batches():
+                    batch = found.refusing(culprits)
+                    _write(connection, batch)
+                    touched |= batch.session_ids
+                batch = Batch()
+                _refresh_sessions(connection, touched)
+        except StatementRefused:
+            more = _find_refused(connection, batch.rows)
+            if not more:
+                raise
+            culprits.update(more)
+        else:
+            return len(culprits)
+
+
+def _refresh_sessions(connection: Connection, session_ids: Collection[str]) -> None:
+    """Select the rows of these sessions anew, and note that their files are out of date."""
+    connection.load("touched", _SESSION_IDS, [(item,) for item in sorted(session_ids)])
+    connection.delete_sessions(SESSIONS.name, "touched")
+    connection.insert(SESSIONS.name, SESSIONS.sql)
+    connection.execute(load_sql("schema", "note_unrefreshed"))
+
+
+def _write(connection: Connection, batch: Batch) -> None:
+    if batch.cleared:
+        _clear(connection, batch.cleared)
+    if batch.settlements:
+        _settle(connection, batch.settlements)
+    if batch.rows:
+        connection.load("batch", BATCH_FIELDS, batch.rows)
+        for table in ACTION_TABLES:
+            connection.insert(table.name, table.sql)
+        connection.drop("batch")
+    if batch.refused:
+        connection.load("refused", QUARANTINE_FIELDS, batch.refused)
+        connection.insert(QUARANTINE.name, "FROM refused")
+    if batch.checkpoints:
+        _write_checkpoints(connection, batch.checkpoints)
+
+
+def _clear(connection: Connection, session_ids: Collection[str]) -> None:
+    connection.load("cleared", _SESSION_IDS, [(item,) for item in session_ids])
+    for table in (*ACTION_TABLES, SESSIONS, QUARANTINE):
+        connection.delete_sessions(table.name, "cleared")
+
+
+def _settle(connection: Connection, settlements: Collection[Settlement]) -> None:
+    connection.load("settled", _SESSION_IDS, [(item.session_id,) for item in settlements])
+    connection.delete_sessions(CHECKPOINTS.name, "settled")
+    connection.execute(load_sql("schema", "forget_relations"))
+    others = [other for settlement in settlements for other in settlement.others]
+    if others:
+        _write_checkpoints(connection, others)
+    incidents = [
+        incident
+        for settlement in settlements
+        for incident in (*settlement.incidents, *settlement.observed)
+    ]
+    write_incidents(connection, incidents)
+
+
+def write_incidents(connection: Connection, incidents: Collection[Incident]) -> None:
+    """Add incidents to those that are there."""
+    if incidents:
+        rows = [incident.as_row() for incident in incidents]
+        connection.load("arrived_incidents", INCIDENT_FIELDS, rows)
+        connection.insert(INCIDENTS.name, "FROM arrived_incidents")
+
+
+def _write_checkpoints(connection: Connection, checkpoints: Collection[Checkpoint]) -> None:
+    rows = [checkpoint.as_row() for checkpoint in checkpoints]
+    connection.load("arrived_checkpoints", CHECKPOINT_FIELDS, rows)
+    connection.execute(load_sql("schema", "replace_checkpoints"))
+    connection.insert(CHECKPOINTS.name, "FROM arrived_checkpoints")
+
+
+def _find_refused(connection: Connection, rows: list[Row]) -> dict[tuple[str, int], str]:
+    """Return the lines that some table's SQL can't take, with its message, by halving."""
+    message = _why_refused(connection, rows)
+    if message is None:
+        return {}
+    if len(rows) == 1:
+        return {_place(rows[0]): message}
+    middle = len(rows) // 2
+    return {
+        **_find_refused(connection, rows[:middle]),
+        **_find_refused(connection, rows[middle:]),
+    }
+
+
+def _why_refused(connection: Connection, rows: list[Row]) -> str | None:
+    if not rows:
+        return None
+    connection.load("batch", BATCH_FIELDS, rows)
+    for table in ACTION_TABLES:
+        try:
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE probe AS {table.sql}")
+        except StatementRefused as error:
+            return f"{table.name}: {error.message}"
+    return None
+
+
+def _place(row: Row) -> tuple[str, int]:
+    return row[0], row[2]

@@ -1,0 +1,31 @@
+-- One row per session, the oldest first.
+SELECT
+    session_id,
+    log,
+    agent_type,
+    model,
+    project,
+    left(query, 200) AS query,
+    start_time,
+    end_time,
+    last_time,
+    duration_ms,
+    state,
+    success,
+    parent_session_id,
+    depth,
+    action_count,
+    tool_call_count,
+    decision_count,
+    failure_count,
+    input_tokens,
+    output_tokens,
+    cache_creation_tokens,
+    cache_read_tokens,
+    log_lines,
+    log_bytes,
+    log_head,
+    unchained_count,
+    quarantined_count
+FROM provenance_sessions
+ORDER BY start_time NULLS FIRST, session_id

@@ -1,0 +1,271 @@
+"""The projector's work, in three steps of which only the last needs the database.
+
+    plan        look at the directories
+    next_work   read and decode the next batch
+    apply       write it: rows, quarantine, sessions, checkpoints, in one transaction
+
+A batch takes complete new lines of one or more sessions, in turn, up to a number of bytes: a
+session with a backlog of gigabytes delays another by no more than one batch (invariant B9).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from projections.batch import decode_lines
+from projections.checkpoints import Checkpoint, advance, cut_chunk
+from projections.duplicates import Comparisons
+from projections.loading import Batch, Settlement, write_all
+from projections.planning import SessionPlan, make_plan, open_log
+from provenance_log.errors import LogUnsafe
+from provenance_log.reader import Chunk, read_chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from projections.database import Connection
+    from projections.planning import Plan
+    from provenance_log.store import Store
+
+BATCH_BYTES = 8 * 1024 * 1024
+"""About how many bytes of log one batch takes; the memory needed is a multiple of it."""
+
+_LEAST_READ_BYTES = 64 * 1024
+
+_Item = TypeVar("_Item")
+
+OnProgress = Callable[[int, int], None]
+"""Called with the bytes of log that are done and that there are to do; must not raise."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was projected."""
+
+    lines: int = 0
+    quarantined: int = 0
+    incidents: int = 0
+    size_bytes: int = 0
+    session_ids: set[str] = field(default_factory=set)
+
+    def count(self, batch: Batch) -> None:
+        """Add a batch that is committed."""
+        self.lines += len(batch.rows) + len(batch.refused)
+        self.quarantined += len(batch.refused)
+        self.incidents += sum(len(s.incidents) + len(s.observed) for s in batch.settlements)
+        self.size_bytes += batch.size_bytes
+        self.session_ids |= batch.session_ids
+
+    def add(self, other: Tally) -> None:
+        """Add what another piece of work did."""
+        self.lines += other.lines
+        self.quarantined += other.quarantined
+        self.incidents += other.incidents
+        self.size_bytes += other.size_bytes
+        self.session_ids |= other.session_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One transaction's worth: a batch, or a whole session whose rows are all made anew."""
+
+    batch: Batch
+    replay: SessionPlan | None = None
+
+
+class Projector:
+    """Knows the checkpoints, plans from them, and applies what it planned.
+
+    Only one may exist per store: hold `store.projector_lock` as long as it is used.
+    """
+
+    def __init__(self, store: Store, *, batch_bytes: int = BATCH_BYTES) -> None:
+        self.store = store
+        self.problems: list[str] = []
+        """Logs that could not be read, one sentence each; their rows stay as they are."""
+        self._batch_bytes = batch_bytes
+        self._checkpoints: dict[tuple[str, str], Checkpoint] = {}
+        self._comparisons = Comparisons()
+        self._replays: deque[SessionPlan] = deque()
+        self._followed: deque[_Follow] = deque()
+
+    def run(self, connection: Connection, on_progress: OnProgress | None = None) -> Tally:
+        """Do everything there is to do, batch by batch, on an open database."""
+        self.remember(connection)
+        total_bytes = self.plan().size_bytes
+        total = Tally()
+        for work in _ahead(iter(self.next_work, None)):
+            total.add(self.apply(connection, work))
+            if on_progress is not None:
+                on_progress(total.size_bytes, total_bytes)
+        return total
+
+    def remember(self, connection: Connection) -> None:
+        """Take the checkpoints from the database; needed once, and after anything failed."""
+        found = [Checkpoint(*row) for row in connection.query("checkpoints")]
+        self._checkpoints = {(item.session_id, item.log): item for item in found}
+
+    def plan(self, limits: Mapping[str, int] | None = None) -> Plan:
+        """Look at every log and queue what has to be done; see `planning.make_plan`."""
+        plan = make_plan(self.store, self._checkpoints.values(), self._comparisons, limits)
+        self.problems = list(plan.problems)
+        self._replays = deque(item for item in plan.sessions if item.must_clear)
+        self._followed = deque(_Follow(item) for item in plan.sessions if not item.must_clear)
+        return plan
+
+    def next_work(self) -> Work | None:
+        """Read and decode what comes next; None when everything planned is done."""
+        if self._replays:
+            return Work(Batch(), self._replays.popleft())
+        batch = self._next_batch()
+        return None if batch is None else Work(batch)
+
+    def apply(self, connection: Connection, work: Work) -> Tally:
+        """Write one piece of work in one transaction, and return what it was.
+
+        When it raises, nothing of it is in the database and the queue is empty: `remember` and
+        `plan` again.
+        """
+        replay = work.replay
+        if replay is None:
+            return self._apply(connection, lambda: [work.batch])
+        try:
+            return self._apply(connection, lambda: self._replay(replay))
+        except (OSError, LogUnsafe) as error:
+            # The log can't be read at the moment; its rows stay what they were.
+            self.problems.append(str(error))
+            return Tally()
+
+    def apply_all(self, connection: Connection, on_progress: OnProgress | None = None) -> Tally:
+        """Write everything that was planned in one transaction; for filling empty tables.
+
+        Raises OSError for a log that can't be read, and then nothing was written.
+        """
+        plans = [follow.plan for follow in self._followed]
+        total_bytes = sum(plan.size_bytes for plan in plans)
+
+        def batches() -> Iterator[Batch]:
+            done_bytes = 0
+            self._followed = deque(map(_Follow, plans))
+            for batch in _ahead(iter(self._next_batch, None)):
+                yield batch
+                done_bytes += batch.size_bytes
+                if on_progress is not None:
+                    on_progress(done_bytes, total_bytes)
+
+        return self._apply(connection, batches)
+
+    def _apply(self, connection: Connection, batches: Callable[[], Iterable[Batch]]) -> Tally:
+        tally = Tally()
+        kept: list[Batch] = []
+
+        def counted() -> Iterator[Batch]:
+            nonlocal tally
+            tally = Tally()
+            kept.clear()
+            for batch in batches():
+                tally.count(batch)
+                kept.append(replace(batch, rows=[], refused=[]))
+                yield batch
+
+        try:
+            tally.quarantined += write_all(connection, counted)
+        except BaseException:
+            self._replays.clear()
+            self._followed.clear()
+            raise
+        for batch in kept:
+            self._keep(batch)
+        return tally
+
+    def _replay(self, plan: SessionPlan) -> Iterator[Batch]:
+        follow = _Follow(plan)
+        while not follow.is_done:
+            batch = Batch()
+            follow.read_into(batch, self._batch_bytes)
+            yield batch
+
+    def _next_batch(self) -> Batch | None:
+        batch = Batch()
+        left_bytes = self._batch_bytes
+        while self._followed and (left_bytes >= _LEAST_READ_BYTES or not batch.session_ids):
+            follow = self._followed.popleft()
+            try:
+                follow.read_into(batch, left_bytes)
+            except (OSError, LogUnsafe) as error:  # it changed since it was planned
+                self.problems.append(str(error))
+                continue
+            left_bytes = self._batch_bytes - batch.size_bytes
+            if not follow.is_done:
+                self._followed.append(follow)
+        return batch if batch.session_ids else None
+
+    def _keep(self, batch: Batch) -> None:
+        settled = {settlement.session_id for settlement in batch.settlements}
+        if settled:
+            self._checkpoints = {
+                key: item for key, item in self._checkpoints.items() if key[0] not in settled
+            }
+        others = [other for settlement in batch.settlements for other in settlement.others]
+        for item in (*others, *batch.checkpoints):
+            self._checkpoints[item.session_id, item.log] = item
+
+
+def _ahead(items: Iterator[_Item | None]) -> Iterator[_Item]:
+    """Yield the items, each made in a thread of its own while the one before is worked on.
+
+    DuckDB works without Python's lock, so a batch is decoded while another is written.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
+
+
+class _Follow:
+    """One session on its way to the end of its log."""
+
+    def __init__(self, plan: SessionPlan) -> None:
+        self.plan = plan
+        self.is_done = False
+        self._is_first = True
+        self._checkpoint = None if plan.source is None else plan.source.checkpoint
+
+    def read_into(self, batch: Batch, bytes_max: int) -> None:
+        """Read and decode the next lines, about `bytes_max` of them, and add them to a batch."""
+        plan = self.plan
+        if plan.source is None or self._checkpoint is None:
+            self.is_done = True
+        else:
+            self._checkpoint = self._read(plan.source.path, self._checkpoint, batch, bytes_max)
+        if self._is_first:
+            self._is_first = False
+            if plan.must_clear:
+                batch.cleared.append(plan.session_id)
+            if plan.must_settle:
+                settlement = Settlement(plan.session_id, plan.others, plan.relations, plan.observed)
+                batch.settlements.append(settlement)
+
+    def _read(self, path: Path, start: Checkpoint, batch: Batch, bytes_max: int) -> Checkpoint:
+        limit = self.plan.limit
+        with open_log(path) as (fd, status):
+            if limit is not None and start.line_offset >= limit:
+                chunk = Chunk((), start.position, at_end=False, tail_bytes=0)
+            else:
+                chunk = cut_chunk(read_chunk(fd, start.position, bytes_max=bytes_max), limit)
+            end = advance(start, fd, status, chunk)
+        rows, refused = decode_lines(chunk.lines, start.session_id, start.log)
+        batch.rows.extend(rows)
+        batch.refused.extend(refused)
+        batch.size_bytes += end.line_offset - start.line_offset
+        self.is_done = chunk.at_end or not chunk.lines or end.line_offset == limit
+        if self.plan.end is not None and end.line_offset == limit:
+            end = self.plan.end
+        batch.checkpoints.append(end)
+        return end

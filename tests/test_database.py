@@ -1,0 +1,147 @@
+"""What can be in the way of a database, and what the error says."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+from projecting import (
+    Log,
+    action,
+    rebuilt,
+)
+
+from projections.database import connect
+from projections.dump import dump_tables
+from projections.projector import catch_up
+from provenance_log.errors import (
+    DatabaseCorrupt,
+    DatabaseHeld,
+    DatabaseNewer,
+    NotADatabase,
+    ProvlogError,
+)
+from provenance_log.store import Store, open_store
+
+HOLD = """
+import duckdb, sys, time
+connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "reader")
+print("open", flush=True)
+time.sleep(float(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("mode", ["reader", "writer"])
+def test_a_held_database_is_waited_for_and_then_its_holder_is_named(
+    store: Store, mode: str
+) -> None:
+    """B8: the logs keep growing, and the next run catches up."""
+    log = Log(store, "a", "s")
+    catch_up(store)
+    log.add()
+    command = [sys.executable, "-c", HOLD, str(store.database), mode]
+    with subprocess.Popen([*command, "60"], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(DatabaseHeld) as caught:
+            catch_up(store, wait_s=0.1)
+        holder.kill()
+    assert f"process {holder.pid} " in caught.value.message
+    assert catch_up(store).lines == 1
+
+    log.add()
+    with subprocess.Popen([*command, "0.3"], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        assert catch_up(store, wait_s=30).lines == 1
+
+
+def cut_short(data: bytes) -> bytes:
+    return data[:5000]
+
+
+def flip_a_bit_of_the_header(data: bytes) -> bytes:
+    return data[:4200] + bytes([data[4200] ^ 1]) + data[4201:]
+
+
+def overwrite_the_content(data: bytes) -> bytes:
+    return data[:12288] + b"noise " * ((len(data) - 12288) // 6)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [cut_short, flip_a_bit_of_the_header, overwrite_the_content],
+    ids=lambda function: function.__name__,
+)
+def test_a_corrupt_database_is_reported_with_the_next_command(
+    store: Store, spoil: Callable[[bytes], bytes]
+) -> None:
+    log = Log(store, "a", "s")
+    catch_up(store)
+    store.database.write_bytes(spoil(store.database.read_bytes()))
+    log.add()
+    with pytest.raises(DatabaseCorrupt) as caught:
+        catch_up(store)
+    assert caught.value.path == store.database
+    assert "provlog rebuild" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello\n" * 9, b"SQLite format 3\0" + bytes(4096)])
+def test_a_file_that_is_no_database_is_left_alone(
+    store: Store, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(NotADatabase, match="not a DuckDB database"):
+        catch_up(open_store(store.root, path))
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_a_newer_version_is_not_touched(store: Store) -> None:
+    """C4."""
+    Log(store, "a", "s")
+    catch_up(store)
+    with connect(store.database, read_only=False) as connection:
+        connection.execute("UPDATE provenance_definitions SET layout_version = 999")
+    before = store.database.read_bytes()
+    with pytest.raises(DatabaseNewer, match="layout 999"):
+        catch_up(store)
+    assert store.database.read_bytes() == before
+
+
+CATCH_UP = """
+import resource, sys
+from pathlib import Path
+from projections.projector import catch_up
+from provenance_log.store import open_store
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+try:
+    catch_up(open_store(Path(sys.argv[1])))
+except Exception as error:
+    print(type(error).__name__, error.message, error.hint, sep=": ")
+"""
+
+
+@pytest.mark.parametrize("limit_bytes", [4_000, 100_000, 300_000])
+def test_a_full_disk_is_reported_and_the_next_run_catches_up(
+    store: Store, limit_bytes: int
+) -> None:
+    """C2, A2: at the header, in the write-ahead log, in the middle of the blocks."""
+    log = Log(store, "a", "s")
+    lines = (action(n, details={"text": os.urandom(500).hex()}) for n in range(2, 1000))
+    log.add_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    command = [sys.executable, "-c", CATCH_UP, str(store.root), str(limit_bytes)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ProvlogError: the disk is full: free some space")
+    assert catch_up(store).lines == 999
+    with connect(store.database, read_only=True) as connection:
+        assert dump_tables(connection) == rebuilt(store)
+
+
+def test_a_database_in_a_directory_that_is_not_there_is_an_error(store: Store) -> None:
+    missing = open_store(store.root, store.root / "missing" / "x.duckdb")
+    with pytest.raises(ProvlogError, match="does not exist"):
+        catch_up(missing)
