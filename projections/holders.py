@@ -1,0 +1,71 @@
+"""Who holds a file's lock, as the kernel tells it in /proc/locks: nothing is opened or locked.
+
+On systems without /proc the answer is that nobody is known.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+_PROC = Path("/proc")
+_COMMAND_CHARACTERS_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a lock on the file: `write` keeps everybody out, `read` only writers."""
+
+    pid: int
+    command: str
+    mode: Literal["read", "write"]
+
+
+def holders(path: Path) -> tuple[Holder, ...]:
+    """Return the other processes that hold a lock on this file, by pid."""
+    try:
+        status = path.stat()
+        lines = (_PROC / "locks").read_text("ascii", "replace").splitlines()
+    except OSError:
+        return ()
+    inode = str(status.st_ino)
+    found = {}
+    for line in lines:
+        # "1: POSIX  ADVISORY  WRITE 1234 08:01:567 0 EOF"; a waiting one has "->" in second place.
+        parts = line.split()
+        if "->" in parts or len(parts) < 6 or parts[5].rpartition(":")[2] != inode:
+            continue
+        pid = int(parts[4])
+        # The device in /proc/locks is not always that of stat(), and inodes repeat between
+        # devices: a process that has the file open is the one we look for.
+        if pid != os.getpid() and _has_open(pid, status):
+            found[pid] = Holder(pid, command_of(pid), "write" if parts[3] == "WRITE" else "read")
+    return tuple(found[pid] for pid in sorted(found))
+
+
+def _has_open(pid: int, status: os.stat_result) -> bool:
+    """Say whether a process has the file open; if we may not look, take the lock's word."""
+    try:
+        descriptors = list((_PROC / str(pid) / "fd").iterdir())
+    except OSError:
+        return (_PROC / str(pid)).exists()
+    return any(_is_same(descriptor, status) for descriptor in descriptors)
+
+
+def _is_same(descriptor: Path, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(descriptor.stat(), status)
+    except OSError:
+        return False
+
+
+def command_of(pid: int) -> str:
+    """Return the command line of a process, cut to a length for messages; empty if unknown."""
+    try:
+        raw = (_PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return ""
+    text = raw.replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    return text[:_COMMAND_CHARACTERS_MAX]

@@ -1,0 +1,95 @@
+"""The page of text that `status` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from projections.printing import one_line
+from projections.text_tables import facts_table, section, table_or_nothing, unless_zero
+from provenance_log.terminal import count, escape, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from projections.holders import Holder
+    from projections.status import StatusReport
+
+_NAMES_MAX = 5
+_LISTED_MAX = 50
+
+
+def status_page(report: StatusReport) -> str:
+    """Return the page; long lists are cut, which `--json` does not do."""
+    parts = [
+        facts_table(_state(report)),
+        section(f"behind ({count(len(report.lag))} logs)", _lag(report)),
+        section("quarantine", _quarantine(report)),
+        section("incidents", _incidents(report)),
+        section("needs a person", "\n".join(f"- {escape(line)}" for line in report.attention)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _state(report: StatusReport) -> list[tuple[str, str]]:
+    return [
+        ("store", report.root),
+        ("database", _database(report)),
+        ("held by", _names(f"{_process(holder)} to {holder.mode}" for holder in report.holders)),
+        ("projecting", _names(map(_process, report.projectors))),
+        ("sessions", count(report.session_count)),
+        ("behind by", _behind(report)),
+        ("quarantine", f"{count(sum(row.line_count for row in report.quarantine))} lines"),
+        ("incidents", count(len(report.incidents))),
+        ("stale tables", _names(report.stale_tables) or "none"),
+        ("to refresh", unless_zero(report.unrefreshed_count, "sessions' manifest and summary")),
+        ("no log", _names(report.logless_names)),
+        ("kept by hand", _names(report.handwritten)),
+        ("unsafe names", _names(report.unsafe_names)),
+    ]
+
+
+def _database(report: StatusReport) -> str:
+    if report.problem is None and not report.is_projected:
+        return f"{report.database}: nothing projected yet; run `provlog project`"
+    return f"{report.database} ({size(report.database_bytes)})"
+
+
+def _process(holder: Holder) -> str:
+    return f"process {holder.pid} ({one_line(holder.command)})"
+
+
+def _behind(report: StatusReport) -> str:
+    if report.pending_lines is None:
+        return "not known, as the database can't be read"
+    if not report.lag:
+        return "nothing"
+    return f"{count(report.pending_lines)} lines, {size(report.pending_bytes)}"
+
+
+def _names(names: Iterable[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    listed = list(names)
+    more = len(listed) - _NAMES_MAX
+    return ", ".join(listed[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def _lag(report: StatusReport) -> str:
+    rows = report.lag[:_LISTED_MAX]
+    cells = [(row.log, row.kind, count(row.lines), size(row.size_bytes)) for row in rows]
+    return table_or_nothing(("log", "why", "lines", "bytes"), cells)
+
+
+def _quarantine(report: StatusReport) -> str:
+    cells = [
+        (row.log, row.reason, count(row.line_count), row.first_line, row.first_offset)
+        for row in report.quarantine[:_LISTED_MAX]
+    ]
+    return table_or_nothing(("log", "reason", "lines", "first line", "at byte"), cells)
+
+
+def _incidents(report: StatusReport) -> str:
+    cells = [
+        (row.kind, row.log, row.other_log, row.line_number, one_line(row.detail))
+        for row in report.incidents[:_LISTED_MAX]
+    ]
+    return table_or_nothing(("kind", "log", "other log", "line", "what"), cells)
