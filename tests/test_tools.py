@@ -1,0 +1,151 @@
+"""The tools for developers: the corpus is what it says, the demo and the benchmark run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from provenance_log import decode, open_store, read_log
+from provenance_log.reader import is_chained
+
+CORPUS = ("--sessions", "3", "--actions", "40")
+
+
+def run_tool(repository: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a tool with this interpreter and these packages, from another directory."""
+    return subprocess.run(
+        [sys.executable, str(repository / "tools" / name), *arguments],
+        cwd=repository.parent,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def content(root: Path) -> dict[str, bytes]:
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def test_equal_arguments_make_byte_identical_corpora(repository: Path, tmp_path: Path) -> None:
+    made = [run_tool(repository, "corpus.py", str(tmp_path / name), *CORPUS) for name in "ab"]
+
+    assert [run.returncode for run in made] == [0, 0]
+    assert made[0].stdout == made[1].stdout
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_another_seed_makes_another_corpus(repository: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", "7"), ("b", "8")):
+        run_tool(repository, "corpus.py", str(tmp_path / name), *CORPUS, "--seed", seed)
+
+    logs = [{k: v for k, v in content(tmp_path / n).items() if "actions" in k} for n in "ab"]
+    assert len(logs[0]) == len(logs[1]) == 3
+    assert set(logs[0].values()).isdisjoint(logs[1].values())
+
+
+def test_every_line_of_a_corpus_decodes_and_chains(repository: Path, tmp_path: Path) -> None:
+    run_tool(repository, "corpus.py", str(tmp_path), *CORPUS)
+
+    store = open_store(tmp_path)
+    for directory in store.session_directories():
+        raws = [raw for chunk in read_log(directory.log) for raw in chunk.lines]
+        values = [decode(raw.content or b"") for raw in raws]
+        assert all(is_chained(value, raw) for value, raw in zip(values, raws, strict=True))
+        assert [value["action_id"] for value in values] == list(range(1, 41))
+        assert values[0]["event_name"] == "session_start"
+        assert values[-1]["event_name"] == "session_end"
+        session_id = values[0]["details"]["session"]["session_id"]
+        assert store.find_session(session_id) == directory
+
+
+def test_a_corpus_is_not_made_over_sessions(repository: Path, tmp_path: Path) -> None:
+    run_tool(repository, "corpus.py", str(tmp_path), *CORPUS)
+    before = content(tmp_path)
+
+    again = run_tool(repository, "corpus.py", str(tmp_path), *CORPUS)
+
+    assert again.returncode == 1
+    assert "holds sessions already" in again.stderr
+    assert content(tmp_path) == before
+
+
+def test_the_demo_brings_everything_back_and_leaves_nothing_behind(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+    demo = run_tool(repository, "demo.py")
+
+    assert demo.returncode == 0, demo.stderr
+    assert "byte for byte the same" in demo.stdout.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_keeps_its_store_when_asked(repository: Path, tmp_path: Path) -> None:
+    demo = run_tool(repository, "demo.py", "--keep", str(tmp_path / "kept"))
+    again = run_tool(repository, "demo.py", "--keep", str(tmp_path / "kept"))
+
+    assert demo.returncode == 0, demo.stderr
+    assert again.stderr.startswith(f"error: {tmp_path / 'kept'} is there already")
+    (directory,) = open_store(tmp_path / "kept").session_directories()
+    names = {path.name for path in directory.path.iterdir()}
+    assert names == {"actions.jsonl", "manifest.yaml", "summary.md"}
+
+
+def test_the_benchmark_prints_a_table_and_appends_a_line_per_result(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVLOG_DATA", str(tmp_path / "nothing"))
+    out = tmp_path / "results.jsonl"
+    out.write_text("{}\n")
+    small = ("--repeat", "1", "--scale", "0.001", "--directory", str(tmp_path / "work"))
+
+    bench = run_tool(repository, "bench.py", *small, "--out", str(out))
+
+    assert bench.returncode == 0, bench.stderr
+    lines = bench.stdout.splitlines()
+    assert lines[0].split() == ["workload", "against", "ratio", "(min–max)", "target", "verdict"]
+    records = [json.loads(line) for line in out.read_text().splitlines()[1:]]
+    assert [record["workload"] for record in records] == [
+        "append_process",
+        "append_disk, 1 thread, time",
+        "append_disk, 8 threads, rate",
+        "rebuild, 1,000 lines",
+        "memory of rebuild, 1,000 lines",
+        "memory of rebuild, 1,000 lines",
+        "catch_up_100, 1,000 lines before",
+        "import_transcripts",
+    ]
+    *measured, skipped = records
+    assert all(len(record["values"]) == 1 and min(record["values"]) > 0 for record in measured)
+    assert skipped["values"] == []
+    # Nobody should read a verdict off a run this small.
+    assert {record["verdict"] for record in records} == {""}
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_the_benchmark_says_why_a_workload_was_skipped(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVLOG_DATA", str(tmp_path / "nothing"))
+
+    bench = run_tool(repository, "bench.py", "import_transcripts", "--directory", str(tmp_path))
+
+    assert bench.returncode == 0, bench.stderr
+    assert bench.stdout == (
+        f"import_transcripts: skipped, no transcripts below {tmp_path / 'nothing'};"
+        " set PROVLOG_DATA\n"
+    )
+
+
+def test_an_unknown_workload_is_refused_with_the_names_there_are(repository: Path) -> None:
+    bench = run_tool(repository, "bench.py", "append_proces")
+
+    assert bench.returncode == 2
+    assert "append_process, append_disk, rebuild" in bench.stderr

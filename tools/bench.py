@@ -1,0 +1,141 @@
+"""Measure how fast the recorder is, as ratios to what could not be faster.
+
+    python tools/bench.py                              all workloads
+    python tools/bench.py append_process --repeat 9
+    python tools/bench.py rebuild --scale 0.1 --out results.jsonl
+
+Workloads: append_process, append_disk, rebuild, memory, catch_up_100, import_transcripts. They
+run in this order, whatever the order of the arguments. Work files go below `.bench` in the
+repository, so that syncs reach a real disk, and are removed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks import appending, importing, projecting
+from benchmarks.measuring import Result, Setting, json_line, render
+
+from provenance_log.errors import ProvlogError
+from provenance_log.terminal import elide
+
+WORKLOADS: dict[str, Callable[[Setting], list[Result]]] = {
+    "append_process": appending.append_process,
+    "append_disk": appending.append_disk,
+    "rebuild": projecting.rebuild,
+    "memory": projecting.memory,
+    "catch_up_100": projecting.catch_up_100,
+    "import_transcripts": importing.import_transcripts,
+}
+ROUNDS = 5
+LONG = ("rebuild", "memory")
+"""Workloads that take minutes."""
+ROUNDS_LONG = 3
+SCALE_MAX = 100
+_REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    """Run the workloads that the arguments name, and print the table."""
+    arguments = _parser().parse_args()
+    names = [name for name in WORKLOADS if name in arguments.workloads] or list(WORKLOADS)
+    arguments.directory.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=arguments.directory))
+    setting = Setting(arguments.repeat or ROUNDS, arguments.scale, work, work, _say)
+    results: list[Result] = []
+    error: ProvlogError | None = None
+    try:
+        for name in names:
+            own = _own_setting(name, setting, arguments.repeat)
+            for result in WORKLOADS[name](own):
+                results.append(result)
+                _append_to(arguments.out, result, own)
+    except ProvlogError as raised:
+        error = raised
+    finally:
+        _say("")
+        shutil.rmtree(work, ignore_errors=True)
+    print(render(results, setting))
+    if error is not None:
+        sys.exit(f"error: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", type=_workload)
+    parser.add_argument(
+        "--repeat",
+        type=_positive,
+        metavar="N",
+        help=f"rounds; default: {ROUNDS}, and {ROUNDS_LONG} for {', '.join(LONG)}",
+    )
+    parser.add_argument(
+        "--scale", type=_scale, default=1.0, metavar="X", help="size of the work; default: 1"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="append one JSON line per result")
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=_REPOSITORY / ".bench",
+        metavar="DIR",
+        help="where to work; default: .bench in the repository",
+    )
+    return parser
+
+
+def _workload(name: str) -> str:
+    if name not in WORKLOADS:
+        message = f"no workload {name!r}; there are: {', '.join(WORKLOADS)}"
+        raise argparse.ArgumentTypeError(message)
+    return name
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
+
+
+def _scale(text: str) -> float:
+    scale = float(text)
+    if not 0 < scale <= SCALE_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {SCALE_MAX}")
+    return scale
+
+
+def _own_setting(name: str, setting: Setting, repeat: int | None) -> Setting:
+    directory = setting.directory / name
+    directory.mkdir()
+    return replace(
+        setting,
+        repeat=repeat or (ROUNDS_LONG if name in LONG else ROUNDS),
+        directory=directory,
+        say=lambda text: _say(f"{name}: {text}"),
+    )
+
+
+def _append_to(out: Path | None, result: Result, setting: Setting) -> None:
+    """Keep a result as soon as there is one, so that a later failure costs nothing."""
+    if out is not None:
+        with out.open("a", encoding="utf-8") as file:
+            file.write(json_line(result, setting) + "\n")
+
+
+def _say(text: str) -> None:
+    """Show on one line of a terminal what is going on; nothing elsewhere."""
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r\x1b[K{elide(text, width)}", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""append_process and append_disk: our append against the least that could do the same.
+
+The bare loop encodes an action that is already complete, numbers and all, and writes it; it
+neither chains nor checks nor redacts. Both sides write lines of the same length to fresh logs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks.measuring import Result, Setting, Target, alternate, ratios
+from provenance_log.appender import Appender, Durability
+from provenance_log.format import decode
+
+ACTIONS_PROCESS = 20_000
+ACTIONS_DISK = 400
+THREADS = 8
+
+_ACTION: dict[str, Any] = {
+    "type": "read",
+    "tool": "Read",
+    "status": "success",
+    "duration_ms": 12,
+    "details": {
+        "input_params": {"file_path": "src/agents/growth_media.py", "limit": 200},
+        "output_data": {"lines_count": 200, "encoding": "utf-8"},
+        "cache_hit": False,
+    },
+    "files_affected": ["src/agents/growth_media.py"],
+    "read_only": True,
+    "event_type": "tool_call",
+    "event_name": "Read",
+}
+
+
+def append_process(setting: Setting) -> list[Result]:
+    """Append with durability `process` against encode, lock, write, unlock."""
+    count = setting.scaled(ACTIONS_PROCESS, least=20)
+    logs = _Logs(setting.directory)
+    values = alternate(
+        setting,
+        {
+            "bare": lambda _: _bare(logs.fresh(), count, _write_locked),
+            "ours": lambda _: _ours(logs.fresh(), count, "process"),
+        },
+    )
+    against = "bare loop orjson.dumps + flock + os.write"
+    times = ratios(values["ours"], values["bare"])
+    return [Result("append_process", against, "time", times, Target(3, "time"), values)]
+
+
+def append_disk(setting: Setting) -> list[Result]:
+    """Append with durability `disk`, by one thread and by eight, against write and fdatasync."""
+    count = setting.scaled(ACTIONS_DISK, least=5)
+    logs = _Logs(setting.directory)
+    values = alternate(
+        setting,
+        {
+            "bare": lambda _: _bare(logs.fresh(), count, _write_synced),
+            "one": lambda _: _ours(logs.fresh(), count, "disk"),
+            "eight": lambda _: _ours(logs.fresh(), count, "disk", threads=THREADS),
+        },
+    )
+    against = "bare write + fdatasync, 1 thread"
+    times = ratios(values["one"], values["bare"])
+    rates = ratios(values["bare"], values["eight"])
+    name = f"append_disk, {THREADS} threads, rate"
+    return [
+        Result("append_disk, 1 thread, time", against, "time", times, Target(1.15, "time"), values),
+        Result(name, against, "throughput", rates, Target(3, "throughput"), values),
+    ]
+
+
+class _Logs:
+    """Gives out the paths of logs that are not there yet, in directories of their own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._count = 0
+
+    def fresh(self) -> Path:
+        self._count += 1
+        directory = self._directory / str(self._count)
+        directory.mkdir()
+        return directory / "actions.jsonl"
+
+
+def _ours(log: Path, count: int, durability: Durability, *, threads: int = 1) -> float:
+    """Return seconds per action, the first append left out: it opens the log."""
+    appender = Appender(log, durability=durability)
+    appender.append(_ACTION)
+
+    def work() -> None:
+        for _ in range(count):
+            appender.append(_ACTION)
+
+    if threads == 1:
+        elapsed_s = _timed(work)
+    else:
+        workers = [threading.Thread(target=work) for _ in range(threads)]
+        elapsed_s = _timed(lambda: _run_all(workers))
+    appender.close()
+    return elapsed_s / (count * threads)
+
+
+def _run_all(workers: list[threading.Thread]) -> None:
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def _bare(log: Path, count: int, write: Callable[[int, bytes], None]) -> float:
+    """Return seconds per action of a loop that does nothing but encode and write."""
+    complete = _complete_action(log.with_name("model.jsonl"))
+    fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def work() -> None:
+        for _ in range(count):
+            write(fd, orjson.dumps(complete) + b"\n")
+
+    try:
+        write(fd, orjson.dumps(complete) + b"\n")
+        return _timed(work) / count
+    finally:
+        os.close(fd)
+
+
+def _complete_action(log: Path) -> dict[str, Any]:
+    """Return the action as our appender writes it, so that the bare lines are as long."""
+    appender = Appender(log)
+    appender.append(_ACTION)
+    appender.close()
+    return decode(log.read_bytes().rstrip(b"\n"))
+
+
+def _write_locked(fd: int, line: bytes) -> None:
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    os.write(fd, line)
+    fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def _write_synced(fd: int, line: bytes) -> None:
+    os.write(fd, line)
+    os.fdatasync(fd)
+
+
+def _timed(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started

@@ -1,0 +1,107 @@
+"""What a benchmark does in a process of its own: `python child.py TASK ARGUMENT…`, JSON out.
+
+Each task times itself, so that the start of the process is nobody's cost, and the parent learns
+from the kernel how much memory the process held.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# This file is run as a script, from a directory that holds only a part of what it needs.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import duckdb
+
+import projections.projector
+import projections.rebuild
+from benchmarks.measuring import Rounds, Setting, alternate
+from provenance_log.claude_code import importing
+from provenance_log.recording import SessionHeader, start_session
+from provenance_log.store import Store, initialise_store, open_store
+
+CATCH_UP_LINES = 100
+
+
+def rebuild(root: str) -> float:
+    """Rebuild a store whose database was deleted; return seconds.
+
+    Manifests, summaries and indices are made too, and written where they are not there yet.
+    """
+    store = open_store(Path(root))
+    store.database.unlink(missing_ok=True)
+    started = time.perf_counter()
+    projections.rebuild.rebuild(store, verify=False)
+    return time.perf_counter() - started
+
+
+def flat_table(root: str, database: str) -> float:
+    """Let DuckDB read the logs of a store into one flat table on disk; return seconds."""
+    Path(database).unlink(missing_ok=True)
+    logs = f"{open_store(Path(root)).sessions_dir}/*/actions.jsonl"
+    started = time.perf_counter()
+    with duckdb.connect(database) as connection:
+        select = "SELECT * FROM read_ndjson_auto($logs)"
+        connection.execute(f"CREATE TABLE actions AS {select}", {"logs": logs})
+    return time.perf_counter() - started
+
+
+def catch_up(empty_root: str, history_root: str, repeat: str) -> Rounds:
+    """Add 100 lines to each of two stores and catch up, round by round; return the seconds."""
+    empty, history = open_store(Path(empty_root)), open_store(Path(history_root))
+    setting = Setting(int(repeat), 1, empty.root, empty.root, lambda _: None)
+    return alternate(
+        setting,
+        {"empty": lambda _: _catch_up(empty), "history": lambda _: _catch_up(history)},
+    )
+
+
+def _catch_up(store: Store) -> float:
+    recording = start_session(store, SessionHeader(agent_type="bench"))
+    action = {"type": "read", "tool": "Read", "status": "success", "duration_ms": 3}
+    recording.append_many([action] * (CATCH_UP_LINES - 1))
+    recording.close()
+    started = time.perf_counter()
+    projections.projector.catch_up(store)
+    return time.perf_counter() - started
+
+
+def import_transcripts(root: str, *paths: str) -> float:
+    """Import transcripts into a fresh store; return seconds."""
+    initialise_store(Path(root))
+    store = open_store(Path(root))
+    started = time.perf_counter()
+    report = importing.import_transcripts(store, [Path(path) for path in paths])
+    elapsed_s = time.perf_counter() - started
+    assert report.added_count > 0
+    return elapsed_s
+
+
+def json_loads(*paths: str) -> float:
+    """Decode every line of the transcripts, read beforehand, with the json module."""
+    lines = [line for path in paths for line in Path(path).read_bytes().splitlines()]
+    started = time.perf_counter()
+    for line in lines:
+        try:
+            json.loads(line)
+        except ValueError:  # transcripts have torn lines, which importers must stand as well
+            continue
+    return time.perf_counter() - started
+
+
+_TASKS: dict[str, Callable[..., Any]] = {
+    "catch_up": catch_up,
+    "flat_table": flat_table,
+    "import_transcripts": import_transcripts,
+    "json_loads": json_loads,
+    "rebuild": rebuild,
+}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_TASKS[sys.argv[1]](*sys.argv[2:])))
