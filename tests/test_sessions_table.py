@@ -134,6 +134,17 @@ def test_tokens_are_counted_once_per_message_with_its_last_usage(
     assert tables.execute(f"SELECT {names} FROM provenance_sessions") == [(1115, 8, 0, 12)]
 
 
+def test_the_model_of_the_first_message_stands_in_for_one_that_the_first_line_lacks(
+    store: Store, tables: Connection, log: Log
+) -> None:
+    log.add(event_type="log", details={"text": "no usage, no model"})
+    for model in ("first", "second"):
+        details = {"model": model, "usage": {"input_tokens": 1}}
+        log.add(event_type="log", event_name="assistant_message", details=details)
+    project(store, tables)
+    assert tables.execute("SELECT model FROM provenance_sessions") == [("first",)]
+
+
 def test_a_log_without_a_session_line_is_a_session_of_unknown_agent(
     store: Store, tables: Connection
 ) -> None:

@@ -21,6 +21,7 @@ totals AS (
         count(*) FILTER (WHERE NOT chained) AS unchained_count,
         arg_min(lifecycle -> '$.session', line_number) FILTER (WHERE event_name = 'session_start')
             AS header,
+        arg_min(json_extract_string(metered, '$.model'), line_number) AS first_model,
         max(line_number) FILTER (WHERE event_type <> 'annotation')
             = max(line_number) FILTER (WHERE event_name = 'session_end' AND lifecycle IS NOT NULL)
             AS is_ended,
@@ -93,7 +94,7 @@ SELECT
     coalesce(TRY_CAST(json_extract_string(header, '$.depth') AS INTEGER), 0) AS depth,
     start_time AS created_at,
     log,
-    json_extract_string(header, '$.model') AS model,
+    coalesce(json_extract_string(header, '$.model'), first_model) AS model,
     json_extract_string(header, '$.project') AS project,
     nullif(header -> '$.goals', 'null'::JSON) AS goals,
     nullif(header -> '$.source', 'null'::JSON) AS source,
