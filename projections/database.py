@@ -37,6 +37,7 @@ WAIT_S = 10.0
 _FIRST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 0.5
 _FETCH_ROWS = 1000
+_NOT_REPLAYED = "Failure while replaying WAL file"
 
 # Nothing is ever fetched from the network, whatever a query or a file at the path asks for.
 _SETTINGS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
@@ -222,8 +223,10 @@ def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         raise ProvlogError("this is a directory, not a database", path=path)
     is_new = not path.exists()
     try:
-        settings = _SETTINGS if read_only else _WRITER_SETTINGS
-        inner = duckdb.connect(str(path), read_only=read_only, config=dict(settings))
+        if read_only:
+            inner = _open_for_reading(path)
+        else:
+            inner = duckdb.connect(str(path), config=dict(_WRITER_SETTINGS))
     except duckdb.Error as error:
         if is_new and HELD not in str(error):
             path.unlink(missing_ok=True)  # half a header would be taken for a corrupt database
@@ -232,6 +235,17 @@ def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         # It holds what the logs hold, and those are their owner's alone.
         path.chmod(FILE_MODE)
     return inner
+
+
+def _open_for_reading(path: Path) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(str(path), read_only=True, config=dict(_SETTINGS))
+    except duckdb.IOException as error:
+        if _NOT_REPLAYED not in str(error):
+            raise
+    # A writer was killed. DuckDB 1.4 can't always replay what it left without writing.
+    duckdb.connect(str(path), config=dict(_WRITER_SETTINGS)).close()
+    return duckdb.connect(str(path), read_only=True, config=dict(_SETTINGS))
 
 
 def _stream(columns: Sequence[Column]) -> Any:

@@ -1,5 +1,6 @@
 """What the tests of the projector share: logs written line by line, and tables to look into."""
 
+import atexit
 import hashlib
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import orjson
 from hypothesis import settings
 
 from projections.database import Connection
+from projections.definitions import DEFINITIONS, TABLES
 from projections.dump import dump_tables
 from projections.layout import create_indexes, create_tables
 from projections.work import Projector
@@ -99,9 +101,23 @@ class Log:
 
 def empty_tables() -> Connection:
     """Our tables in a database in memory."""
-    connection = Connection(Path("memory"), duckdb.connect())
+    connection = Connection(Path("memory"), duckdb.connect(config={"threads": "1"}))
     create_tables(connection)
     create_indexes(connection)
+    return connection
+
+
+_kept: dict[str, Connection] = {}
+# DuckDB complains on stderr about connections that outlive the interpreter.
+atexit.register(_kept.clear)
+
+
+def cleared_tables(name: str = "incremental") -> Connection:
+    """Our tables, empty, in a database that all tests share: to make one takes a while."""
+    connection = _kept.get(name) or _kept.setdefault(name, empty_tables())
+    for table in TABLES:
+        if table is not DEFINITIONS:
+            connection.execute(f"DELETE FROM {table.name}")
     return connection
 
 
@@ -114,9 +130,9 @@ def project(store: Store, connection: Connection, *, batch_bytes: int = 1 << 20)
 
 def rebuilt(store: Store) -> dict[str, bytes]:
     """The content that the logs give when they are projected from nothing."""
-    with empty_tables() as connection:
-        project(store, connection)
-        return dump_tables(connection)
+    connection = cleared_tables("rebuilt")
+    project(store, connection)
+    return dump_tables(connection)
 
 
 def rows_of(connection: Connection, table: str, columns: str = "*") -> list[dict[str, Any]]:

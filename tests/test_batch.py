@@ -9,7 +9,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from projecting import action, empty_tables
+from projecting import action, cleared_tables
 
 from projections.batch import BATCH_FIELDS, QUARANTINE_FIELDS, decode_lines, refuse_row
 from projections.columns import Kind
@@ -171,7 +171,7 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
 @given(st.lists(st.tuples(*VALUES.values()), max_size=40))
 def test_values_come_back_from_the_database_as_they_were(rows: list[tuple[Any, ...]]) -> None:
     fields = tuple((kind, kind) for kind in VALUES)
-    connection = DATABASE
+    connection = cleared_tables()
     connection.load("loaded", fields, rows)
     names = ", ".join(f'epoch_us("{k}")' if k == "timestamp" else f'"{k}"' for k in VALUES)
     found = connection.execute(f"SELECT {names} FROM loaded")
@@ -183,12 +183,10 @@ def test_values_come_back_from_the_database_as_they_were(rows: list[tuple[Any, .
 
 
 def test_json_columns_have_the_type_of_schema_1_0_0() -> None:
-    DATABASE.load("loaded", (("details", "json"),), [(b'{"a":[1]}',)])
-    found = DATABASE.execute("SELECT typeof(details), details -> '$.a' FROM loaded")
+    tables = cleared_tables()
+    tables.load("loaded", (("details", "json"),), [(b'{"a":[1]}',)])
+    found = tables.execute("SELECT typeof(details), details -> '$.a' FROM loaded")
     assert found == [("JSON", "[1]")]
-
-
-DATABASE = empty_tables()
 
 
 def test_the_chain_of_a_document_from_the_test_suite_is_json(shared_data: Path) -> None:

@@ -1,12 +1,12 @@
 """The same session in several directories."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from projecting import (
     Log,
-    empty_tables,
+    cleared_tables,
     project,
     rebuilt,
     rows_of,
@@ -22,9 +22,8 @@ from provenance_log.store import Store
 
 
 @pytest.fixture
-def tables() -> Iterator[Connection]:
-    with empty_tables() as connection:
-        yield connection
+def tables() -> Connection:
+    return cleared_tables()
 
 
 def equal(log: Log, copy: Log) -> None:

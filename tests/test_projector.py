@@ -5,7 +5,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -14,7 +13,7 @@ import pytest
 from projecting import (
     Log,
     action,
-    empty_tables,
+    cleared_tables,
     project,
     rebuilt,
     rewrite,
@@ -34,9 +33,8 @@ from provenance_log.store import Store, open_store
 
 
 @pytest.fixture
-def tables() -> Iterator[Connection]:
-    with empty_tables() as connection:
-        yield connection
+def tables() -> Connection:
+    return cleared_tables()
 
 
 def test_a_log_that_looks_untouched_is_not_opened(
@@ -121,30 +119,30 @@ def test_a_line_that_sql_can_not_take_is_found_and_quarantined(
     store: Store, *, is_replayed: bool
 ) -> None:
     """B3: the batch is halved until the lines are found; all others are projected."""
-    with empty_tables() as tables:
-        log = Log(store, "a", "s")
-        if is_replayed:
-            log.add()
-            project(store, tables)
-            rewrite(log, [])
-            log.number = 0
-            log.add(**session_start("s"))
-        for reason in ("1", "not a number", "2", "3", "nor this"):
-            log.add(event_type="decision", details={"decision_point": "p", "reason": reason})
-        project(store, tables, batch_bytes=600)
-        found = rows_of(tables, "quarantine", "line_number, reason, sha256")
-        assert found == [
-            {"line_number": n, "reason": "sql_error", "sha256": line_hash(log.lines[n - 1])}
-            for n in (3, 6)
-        ]
-        assert tables.execute("SELECT reason FROM provenance_decisions ORDER BY 1") == [
-            ("1",),
-            ("2",),
-            ("3",),
-        ]
-        assert tables.execute("SELECT quarantined_count FROM provenance_sessions") == [(2,)]
-        assert "not a number" in rows_of(tables, "quarantine", "line_number, detail")[0]["detail"]
-        assert dump_tables(tables) == rebuilt(store)
+    tables = cleared_tables()
+    log = Log(store, "a", "s")
+    if is_replayed:
+        log.add()
+        project(store, tables)
+        rewrite(log, [])
+        log.number = 0
+        log.add(**session_start("s"))
+    for reason in ("1", "not a number", "2", "3", "nor this"):
+        log.add(event_type="decision", details={"decision_point": "p", "reason": reason})
+    project(store, tables, batch_bytes=600)
+    found = rows_of(tables, "quarantine", "line_number, reason, sha256")
+    assert found == [
+        {"line_number": n, "reason": "sql_error", "sha256": line_hash(log.lines[n - 1])}
+        for n in (3, 6)
+    ]
+    assert tables.execute("SELECT reason FROM provenance_decisions ORDER BY 1") == [
+        ("1",),
+        ("2",),
+        ("3",),
+    ]
+    assert tables.execute("SELECT quarantined_count FROM provenance_sessions") == [(2,)]
+    assert "not a number" in rows_of(tables, "quarantine", "line_number, detail")[0]["detail"]
+    assert dump_tables(tables) == rebuilt(store)
 
 
 def test_tables_of_another_definition_are_made_anew_from_the_logs(store: Store) -> None:

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from projecting import (
     Log,
+    cleared_tables,
     content_of,
-    empty_tables,
     project,
     rebuilt,
     rewrite,
@@ -21,9 +21,8 @@ from provenance_log.store import Store
 
 
 @pytest.fixture
-def tables() -> Iterator[Connection]:
-    with empty_tables() as connection:
-        yield connection
+def tables() -> Connection:
+    return cleared_tables()
 
 
 def cut_two_lines(log: Log) -> None:

@@ -14,8 +14,8 @@ from projecting import (
     RAW_LINES,
     Log,
     action,
+    cleared_tables,
     content_of,
-    empty_tables,
     examples,
     project,
     rebuilt,
@@ -47,7 +47,8 @@ def test_any_cut_into_batches_in_any_order_with_any_restart_gives_what_a_rebuild
     sessions: list[list[str]], steps: list[tuple[int, int, str]], batch_bytes: int
 ) -> None:
     """C1, B1, B2: logs grow by any number of bytes, projectors come and go in between."""
-    with tempfile.TemporaryDirectory() as folder, empty_tables() as connection:
+    connection = cleared_tables()
+    with tempfile.TemporaryDirectory() as folder:
         store = fresh_store(folder)
         contents = [content_of(f"s{i}", kinds) for i, kinds in enumerate(sessions)]
         logs = [Log(store, f"2026-01-0{3 - i}") for i in range(3)]
@@ -123,7 +124,8 @@ def test_any_history_of_copies_renames_and_damages_gives_what_a_rebuild_gives(
     operations: list[tuple[str, int, int]],
 ) -> None:
     """C1, B4, D2: the tables are a function of what the directories hold now."""
-    with tempfile.TemporaryDirectory() as folder, empty_tables() as connection:
+    connection = cleared_tables()
+    with tempfile.TemporaryDirectory() as folder:
         store = fresh_store(folder)
         for number, (operation, one, other) in enumerate(operations):
             if operation == "project":
@@ -142,9 +144,9 @@ def test_any_history_of_copies_renames_and_damages_gives_what_a_rebuild_gives(
 def test_one_line_at_a_time_gives_the_same_rows_as_all_at_once(store: Store) -> None:
     """C1: f(A and B) = f(A) and f(B), for each of the five tables."""
     Log(store, "a").add_bytes(content_of("s", list(LINES)))
-    with empty_tables() as tables:
-        project(store, tables, batch_bytes=1)
-        assert dump_tables(tables) == rebuilt(store)
+    tables = cleared_tables()
+    project(store, tables, batch_bytes=1)
+    assert dump_tables(tables) == rebuilt(store)
 
 
 def test_recorded_sessions_cut_at_random_give_what_a_rebuild_gives(
@@ -159,14 +161,14 @@ def test_recorded_sessions_cut_at_random_give_what_a_rebuild_gives(
     contents = {item.name: item.log.read_bytes() for item in recorded.session_directories()}
     assert len(contents) == 7
     logs = {name: Log(store, name) for name in contents}
-    with empty_tables() as connection:
-        for size in (0.3, 0.7, 1.0):
-            for name in chance.sample(sorted(contents), len(contents)):
-                start = logs[name].path.stat().st_size
-                end = max(start, int(len(contents[name]) * size * chance.uniform(0.8, 1.0)))
-                logs[name].add_bytes(contents[name][start : end if size < 1 else None])
-            project(store, connection, batch_bytes=100_000)
-        assert dump_tables(connection) == rebuilt(store)
-        assert connection.count("provenance_quarantine") == 0
-        lines = sum(content.count(b"\n") for content in contents.values())
-        assert connection.count("provenance_events") == lines
+    connection = cleared_tables()
+    for size in (0.3, 0.7, 1.0):
+        for name in chance.sample(sorted(contents), len(contents)):
+            start = logs[name].path.stat().st_size
+            end = max(start, int(len(contents[name]) * size * chance.uniform(0.8, 1.0)))
+            logs[name].add_bytes(contents[name][start : end if size < 1 else None])
+        project(store, connection, batch_bytes=100_000)
+    assert dump_tables(connection) == rebuilt(store)
+    assert connection.count("provenance_quarantine") == 0
+    lines = sum(content.count(b"\n") for content in contents.values())
+    assert connection.count("provenance_events") == lines

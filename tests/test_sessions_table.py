@@ -1,20 +1,18 @@
 """The one table that is aggregated: what a session's row says, and when it changes."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
-from projecting import Log, empty_tables, project, session_end, session_start, time_of
+from projecting import Log, cleared_tables, project, session_end, session_start, time_of
 
 from projections.database import Connection
 from provenance_log.store import Store
 
 
 @pytest.fixture
-def tables() -> Iterator[Connection]:
-    with empty_tables() as connection:
-        yield connection
+def tables() -> Connection:
+    return cleared_tables()
 
 
 @pytest.fixture

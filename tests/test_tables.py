@@ -1,11 +1,10 @@
 """Each table: lines in, rows out."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
-from projecting import Log, empty_tables, project, rows_of, session_end, time_of
+from projecting import Log, cleared_tables, project, rows_of, session_end, time_of
 
 from projections.database import Connection
 from projections.definitions import ACTION_TABLES, TABLES
@@ -48,9 +47,8 @@ INDEXES_1_0_0 = {
 
 
 @pytest.fixture
-def tables() -> Iterator[Connection]:
-    with empty_tables() as connection:
-        yield connection
+def tables() -> Connection:
+    return cleared_tables()
 
 
 @pytest.fixture
