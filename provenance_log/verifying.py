@@ -1,0 +1,203 @@
+"""Check a log against itself, its anchor and its blobs: a log goes in, a report comes out.
+
+Reads only, takes no lock and needs no database (invariant E1); memory is bounded by one chunk of
+lines, whatever the size of the log. Every level is judged apart from the others (E3), over the
+bytes as they stand and not over a canonical form of them (E6), and the report also says what the
+log, as it is, can't prove (E4).
+
+A line is *held* when the line after it names its hash: then it can't change unnoticed. A line
+that names no line before it (schema 1.0.0, added by hand, or none of our actions at all) is a
+*gap*: the lines before it are held among themselves, but nothing after it vouches for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from provenance_log.anchors import Anchor
+from provenance_log.blobs import BLOBS_DIRECTORY
+from provenance_log.errors import LogUnsafe
+from provenance_log.format import GENESIS_PREV
+from provenance_log.reader import START, Chunk, ReadPosition, read_log, session_id_of_log
+from provenance_log.verifying_levels import (
+    Anchoring,
+    Blobs,
+    Chain,
+    Level,
+    Schema,
+    counted,
+    reason_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LEVELS = ("framing", "schema", "chain", "anchor", "blobs")
+
+EXIT_OK = 0
+EXIT_TAMPERED = 1
+EXIT_DAMAGED = 2
+EXIT_UNREADABLE = 3
+
+# Small, since a chunk of blank lines alone takes some hundred times its size in memory.
+_CHUNK_BYTES = 64 * 1024
+
+NOT_PROVED_TRUTH = "that what the log says is true: it is what was recorded, nothing more"
+NOT_PROVED_END = (
+    "that no line was cut off the end, that the last line is as it was written, and that the log "
+    "was not written anew as a whole: without an anchor none of this can be seen"
+)
+NOT_PROVED_ANCHOR = "that the anchor is genuine: whoever can write log and anchor can rewrite both"
+NOT_PROVED_CONTENT = "what the log held before: a hash shows that it was changed, not from what"
+NOT_PROVED_SINCE = "that the lines after the anchor are all there, and not written anew"
+NOT_PROVED_GAP = (
+    "that the lines before one that names no line before it are as they were: only lines after "
+    "the last such line are held by the end of the log"
+)
+NOT_PROVED_ANYTHING = "anything: the log could not be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The verdict on one log, level by level."""
+
+    log: Path
+    session_id: str | None
+    verdict: str
+    exit_code: int
+    line_count: int
+    size_bytes: int
+    """Complete lines only; a torn tail is not counted."""
+    head: str
+    """Hash of the last complete line."""
+    levels: tuple[Level, ...]
+    not_proved: tuple[str, ...]
+
+    @property
+    def first_bad(self) -> Level | None:
+        """The level whose first bad place comes first in the log; None where nothing is bad."""
+        bad = [
+            level
+            for level in self.levels
+            if level.state in {"damaged", "tampered", "truncated"} and level.offset is not None
+        ]
+        return min(bad, key=lambda level: level.offset or 0, default=None)
+
+
+def verify_log(
+    log: Path, anchor: Anchor | None = None, *, anchor_error: str | None = None
+) -> Report:
+    """Read a log from its start to its end and return what is true of it.
+
+    Detects and locates every change to a line that is held, every line that was lost, doubled or
+    moved between two chained lines, and whatever an anchor contradicts. Raises nothing for what
+    the log holds or for a log that can't be read: that is the verdict `UNKNOWN`, as it is with
+    `anchor_error`, the reason why an anchor that is there can't be read.
+    A log that grows meanwhile is checked up to the last whole line that was there.
+    """
+    reading = _Reading(log, Anchoring(anchor, anchor_error))
+    try:
+        for chunk in read_log(log, bytes_max=_CHUNK_BYTES):
+            reading.see(chunk)
+    except (OSError, LogUnsafe) as error:
+        return _unreadable(log, reason_of(error))
+    return reading.report()
+
+
+class _Reading:
+    """Hands each line to every level, and puts their findings together at the end."""
+
+    def __init__(self, log: Path, anchoring: Anchoring) -> None:
+        self._log = log
+        self._session_id: str | None = None
+        self._end: ReadPosition = START
+        self._tail_bytes = 0
+        self._schema = Schema()
+        self._chain = Chain()
+        self._anchor = anchoring
+        self._blobs = Blobs(log.parent / BLOBS_DIRECTORY)
+
+    def see(self, chunk: Chunk) -> None:
+        for raw in chunk.lines:
+            value = self._schema.see(raw)
+            self._chain.see(raw, value)
+            self._anchor.see(raw)
+            self._blobs.see(raw, value)
+            if self._session_id is None and (raw.content is None or raw.content.strip()):
+                self._session_id = session_id_of_log(raw)
+        self._end = chunk.end
+        self._tail_bytes = chunk.tail_bytes
+
+    def report(self) -> Report:
+        levels = (
+            self._framing(),
+            self._schema.level(),
+            self._chain.level(),
+            self._anchor.level(self._end, self._chain.gap_line),
+            self._blobs.level(),
+        )
+        verdict, exit_code = _verdict(levels, self._end.line_number, self._tail_bytes)
+        return Report(
+            self._log,
+            self._session_id,
+            verdict,
+            exit_code,
+            self._end.line_number,
+            self._end.offset,
+            self._end.prev,
+            levels,
+            tuple(self._not_proved()),
+        )
+
+    def _framing(self) -> Level:
+        text = f"{counted(self._end.line_number, 'line')} in {self._end.offset} bytes"
+        blank = self._schema.reasons["empty"]
+        if blank:
+            text += f", {blank} of them blank"
+        if not self._tail_bytes:
+            return Level("framing", "ok", text)
+        text += f", and a torn tail of {self._tail_bytes} bytes, which the next append seals"
+        return Level("framing", "note", text, self._end.line_number + 1, self._end.offset, 1)
+
+    def _not_proved(self) -> Iterator[str]:
+        reached = self._anchor.reached_line
+        if not self._anchor.is_known:
+            yield NOT_PROVED_END
+        elif reached is None:
+            yield NOT_PROVED_CONTENT
+        else:
+            yield NOT_PROVED_ANCHOR
+            if reached < self._end.line_number:
+                yield NOT_PROVED_SINCE
+        if self._chain.gap_line > 1:
+            yield NOT_PROVED_GAP
+        yield NOT_PROVED_TRUTH
+
+
+def _verdict(levels: tuple[Level, ...], line_count: int, tail_bytes: int) -> tuple[str, int]:
+    """Return the one word for all levels, the worst first, and its exit code."""
+    by_name = {level.name: level for level in levels}
+    states = {level.state for level in levels}
+    if "tampered" in states:
+        return "TAMPERED", EXIT_TAMPERED
+    if "truncated" in states:
+        return "TRUNCATED-vs-anchor", EXIT_TAMPERED
+    if "unreadable" in states:
+        return "UNKNOWN", EXIT_UNREADABLE
+    if by_name["schema"].state == "damaged":
+        return f"QUARANTINED({by_name['schema'].count})", EXIT_DAMAGED
+    if by_name["blobs"].state == "damaged":
+        return f"BLOBS-MISSING({by_name['blobs'].count})", EXIT_DAMAGED
+    if by_name["chain"].state == "unknown" and line_count:
+        return "UNKNOWN", EXIT_OK
+    return "OK-unsealed-tail" if tail_bytes else "OK", EXIT_OK
+
+
+def _unreadable(log: Path, reason: str) -> Report:
+    text = f"the log can't be read: {reason}"
+    rest = tuple(Level(name, "unknown", "not looked at") for name in LEVELS[1:])
+    levels = (Level("framing", "unreadable", text), *rest)
+    proved = (NOT_PROVED_ANYTHING,)
+    return Report(log, None, "UNKNOWN", EXIT_UNREADABLE, 0, 0, GENESIS_PREV, levels, proved)
