@@ -1,0 +1,366 @@
+"""The command `tail`: what agents did last and are doing now, straight from the logs."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import click
+
+from provenance_log.action_lines import action_line, json_line, notice_line, texts_of
+from provenance_log.commands import store_options
+from provenance_log.errors import LineInvalid, LogUnsafe, ProvlogError, SessionNotFound
+from provenance_log.format import format_timestamp, timestamp_us
+from provenance_log.reader import first_line, open_for_reading, session_id_of_log
+from provenance_log.recent import line_number_at, recent_lines
+from provenance_log.store import LOG_NAME, SessionDirectory, Store, open_store, read_session_id
+from provenance_log.tailing import StoreTail, TailedLine, TailNotice
+
+LATEST = "latest"
+COUNT = 20
+_LISTED_MAX = 10
+_AGO = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
+_AGO_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which actions to show; None, or an empty text, admits every one."""
+
+    since_us: int | None = None
+    types: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    text: str = ""
+    """To be found in any text of the action, whatever the case; never a pattern."""
+
+    def __call__(self, action: dict[str, Any], time_us: int) -> bool:
+        """Say whether an action is to be shown."""
+        if self.since_us is not None and time_us < self.since_us:
+            return False
+        for names, key in ((self.types, "type"), (self.tools, "tool"), (self.statuses, "status")):
+            if names and action[key] not in names:
+                return False
+        text = self.text.casefold()
+        return not text or any(text in found.casefold() for found in texts_of(action))
+
+
+@click.command()
+@click.argument("session", default=LATEST)
+@store_options
+@click.option("--all", "show_all", is_flag=True, help="Every session of the store.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is appended, until Ctrl-C.")
+@click.option(
+    *("-n", "--lines", "limit"),
+    type=click.IntRange(min=0),
+    metavar="N",
+    help=f"Begin with the last N actions. Default: {COUNT}; with --since, all of them.",
+)
+@click.option("--since", metavar="TIME", help="Only since 2026-01-31T10:00Z, or 10m, 2h, 3d ago.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only this type of action.")
+@click.option("--tool", "tools", multiple=True, metavar="NAME", help="Only this tool.")
+@click.option("--status", "statuses", multiple=True, metavar="STATUS", help="Only this status.")
+@click.option("--grep", "text", metavar="TEXT", help="Only with this text in it, in any case.")
+@click.option("--json", "as_json", is_flag=True, help="Print each action as JSON, for programs.")
+@click.option("--raw", is_flag=True, help="Print the bytes of each line; not to a terminal.")
+@click.pass_context
+def tail(
+    context: click.Context,
+    session: str,
+    root: Path | None,
+    database: Path | None,
+    show_all: bool,
+    follow: bool,
+    limit: int | None,
+    since: str | None,
+    types: tuple[str, ...],
+    tools: tuple[str, ...],
+    statuses: tuple[str, ...],
+    text: str | None,
+    as_json: bool,
+    raw: bool,
+) -> None:
+    """Show the last actions of a session, and with -f what comes, straight from the logs.
+
+    SESSION is a session id or the beginning of one, the name or path of its directory, or
+    `latest`, the one that started last. With -f, `latest` goes on to sessions that start later.
+    Times are UTC. Options that choose may be repeated. Lines that are no actions are shown as a
+    notice, with --json and --raw on stderr. Payloads that moved to blobs are not searched.
+
+    \b
+    Example:
+      provlog tail
+      provlog tail -f --all
+      provlog tail latest --status failure --since 2h
+      provlog tail --all --json --grep kegg | jq .tool
+    """
+    if as_json and raw:
+        raise click.UsageError("--json and --raw exclude each other")
+    if raw and sys.stdout.isatty():
+        raise click.UsageError("--raw prints what could act on a terminal; send it elsewhere")
+    if show_all and context.get_parameter_source("session") != click.core.ParameterSource.DEFAULT:
+        raise click.UsageError("--all and SESSION exclude each other")
+    store = open_store(root, database)
+    since_us = None if since is None else _moment_us(since, datetime.now(UTC))
+    wanted = Wanted(since_us, types, tools, statuses, text or "")
+    if limit is None and since is None:
+        limit = COUNT
+    printer = _Printer(store, wanted, "json" if as_json else "raw" if raw else "text")
+    given = None if show_all else session
+    if follow:
+        with _stopped_by_signal() as is_stopped:
+            selection = _select(store, given, may_be_empty=True)
+            _follow(store, selection, printer, limit, is_stopped)
+    elif not _show(_select(store, given), printer, limit):
+        context.exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    directories: Sequence[SessionDirectory]
+    is_followed: Callable[[str], bool]
+    """Says of a directory's name whether its log is followed, also when it appears later."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A session as its first line names it."""
+
+    directory: SessionDirectory
+    session_id: str
+    start_us: int
+
+
+class _Printer:
+    """Prints what a tail hands out, in one of the forms `text`, `json` and `raw`."""
+
+    def __init__(self, store: Store, wanted: Wanted, form: str) -> None:
+        self.wanted = wanted
+        self._store = store
+        self._form = form
+        self._session_names: dict[str, str] = {}
+
+    def show(self, item: TailedLine | TailNotice) -> None:
+        """Print one item at once, or nothing where it is an action that nobody asked for."""
+        if isinstance(item, TailNotice):
+            self._session_names.pop(item.log, None)  # another session may be in its place
+            self._notify(item.log, item.message)
+            return
+        try:
+            action, time_us = item.decode()
+        except LineInvalid as error:
+            self._show_invalid(item, error)
+            return
+        if not self.wanted(action, time_us):
+            return
+        if self._form == "raw":
+            self._write(item.content)
+        elif self._form == "json":
+            click.echo(json_line(action))
+        else:
+            click.echo(self._line(item.log, action, time_us))
+
+    def _line(self, log: str, action: dict[str, Any], time_us: int) -> str:
+        if log not in self._session_names:
+            directory = SessionDirectory(log, self._store.sessions_dir / log)
+            self._session_names[log] = read_session_id(directory) or log
+        name = self._session_names[log]
+        return action_line(action, time_us, name, width=_width(), is_coloured=_is_coloured())
+
+    def _show_invalid(self, item: TailedLine, error: LineInvalid) -> None:
+        if self._form == "raw" and self.wanted == Wanted():
+            self._write(item.content)
+        log = self._store.sessions_dir / item.log / LOG_NAME
+        number = item.line_number or line_number_at(log, item.offset)
+        place = f"byte {item.offset}" if number is None else f"line {number}"
+        self._notify(item.log, f"{place} is no action: {error.reason}")
+
+    def _notify(self, log: str, text: str) -> None:
+        if self._form == "text":
+            click.echo(notice_line(log, text, width=_width(), is_coloured=_is_coloured()))
+        else:
+            click.echo(notice_line(log, text), err=True)
+
+    def _write(self, content: bytes | None) -> None:
+        if content is not None:
+            sys.stdout.buffer.write(content + b"\n")
+            sys.stdout.buffer.flush()
+
+
+def _width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _is_coloured() -> bool:
+    is_wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return is_wanted and sys.stdout.isatty()
+
+
+def _show(selection: _Selection, printer: _Printer, limit: int | None) -> bool:
+    """Print what there is, and say whether every log could be read."""
+    wanted = printer.wanted
+    recent = recent_lines(selection.directories, limit, wanted, since_us=wanted.since_us)
+    for item in chain(recent.notices, recent.lines()):
+        printer.show(item)
+    return not recent.notices
+
+
+def _follow(
+    store: Store,
+    selection: _Selection,
+    printer: _Printer,
+    limit: int | None,
+    is_stopped: Callable[[], bool],
+) -> None:
+    """Print what there is and what comes, until a signal or the end of whoever reads it."""
+
+    def is_wanted(action: dict[str, Any], time_us: int) -> bool:
+        if is_stopped():  # a long log may be searched before there is anything to print
+            raise click.exceptions.Exit(0)
+        return printer.wanted(action, time_us)
+
+    since_us = printer.wanted.since_us
+    recent = recent_lines(selection.directories, limit, is_wanted, since_us=since_us)
+    logs = StoreTail(store, is_followed=selection.is_followed, positions=recent.positions)
+    to_come = logs.follow(lambda: is_stopped() or _is_pipe_closed())
+    for item in chain(recent.lines(), to_come):
+        printer.show(item)
+        if is_stopped():
+            return
+
+
+@contextmanager
+def _stopped_by_signal() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C or SIGTERM end the work after the current line; a second one ends it at once."""
+    numbers: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        numbers.append(number)
+        for same in before:  # as this one waits for whoever reads our output, if he does not
+            signal.signal(same, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(numbers)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_pipe_closed() -> bool:
+    """Raise BrokenPipeError where nobody reads our output any more, though nothing was printed."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return False  # no file at all, as in a test
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    if any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0)):
+        raise BrokenPipeError
+    return False
+
+
+def _select(store: Store, given: str | None, *, may_be_empty: bool = False) -> _Selection:
+    """Return what a person means by SESSION, or every session; raises `SessionNotFound`."""
+    directories = store.session_directories()
+    if given is None:
+        return _Selection(directories, lambda _name: True)
+    if given == LATEST:
+        found = [session for directory in directories if (session := _look_into(directory))]
+        if not found and not may_be_empty:
+            raise SessionNotFound("there is no session yet", hint="`provlog tail -f` waits for one")
+        latest = max(found, key=lambda s: (s.start_us, s.directory.name)) if found else None
+        others = {session.directory.name for session in found if session is not latest}
+        chosen = [latest.directory] if latest else []
+        return _Selection(chosen, lambda name: name not in others)
+    directory = _named(store, directories, given)
+    return _Selection([directory], lambda name: name == directory.name)
+
+
+def _named(store: Store, directories: Sequence[SessionDirectory], given: str) -> SessionDirectory:
+    """Return the one directory; a whole name or id wins over the beginning of another."""
+    wanted = _directory_name(store, given)
+    for directory in directories:
+        if directory.name == wanted:
+            return directory
+    found = [session for directory in directories if (session := _look_into(directory))]
+    exact = [session for session in found if session.session_id == given]
+    matching = exact or [
+        session
+        for session in found
+        if given
+        and (session.session_id.startswith(given) or session.directory.name.startswith(given))
+    ]
+    if not matching:
+        raise SessionNotFound(f"no session {given}", hint="`provlog tail --all` shows every one")
+    by_id = {session.session_id: session for session in reversed(matching)}
+    if len(by_id) > 1:
+        lines = [f"  {id_}  {session.directory.name}" for id_, session in sorted(by_id.items())]
+        if len(lines) > _LISTED_MAX:
+            lines[_LISTED_MAX:] = [f"  … and {len(lines) - _LISTED_MAX} more"]
+        message = "\n".join([f"{len(by_id)} sessions begin with {given}:", *lines])
+        raise SessionNotFound(message, hint="give more of the id, or the directory name")
+    return matching[0].directory
+
+
+def _directory_name(store: Store, given: str) -> str:
+    bare = given.rstrip("/")
+    if "/" not in bare:
+        return bare
+    path = Path(bare).absolute()
+    if path.name == LOG_NAME:
+        path = path.parent
+    if path.resolve().parent != store.sessions_dir.resolve():
+        hint = "name a directory of this store, or choose another store with --root"
+        raise SessionNotFound(f"{given} is not in {store.sessions_dir}", hint=hint)
+    return path.name
+
+
+def _look_into(directory: SessionDirectory) -> _Found | None:
+    """Return the session in a directory; None without a log that can be read, or a first line."""
+    try:
+        fd = open_for_reading(directory.log)
+    except (OSError, LogUnsafe):
+        return None
+    try:
+        raw = first_line(fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    if raw is None:
+        return None
+    try:
+        _, start_us = TailedLine(directory.name, raw.offset, 1, raw.content).decode()
+    except LineInvalid:
+        start_us = -(2**63)  # before every session that says when it started
+    return _Found(directory, session_id_of_log(raw), start_us)
+
+
+def _moment_us(text: str, now: datetime) -> int:
+    """Return the time that an RFC 3339 time, a date, or an age such as `10m` means.
+
+    A time without a zone is UTC. Raises `ProvlogError`.
+    """
+    ago = _AGO.fullmatch(text)
+    try:
+        if ago is None:
+            moment = datetime.fromisoformat(text.upper())
+        else:
+            moment = now - timedelta(**{_AGO_UNITS[ago[2]]: int(ago[1])})
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC)
+        return timestamp_us(format_timestamp(moment))
+    except (ValueError, OverflowError, LineInvalid) as error:
+        hint = "write a time (2026-01-31T10:00Z), a date (2026-01-31), or an age (10m, 2h, 3d)"
+        raise ProvlogError(f"{text!r} is not a time", hint=hint) from error
