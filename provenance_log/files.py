@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from provenance_log.errors import AppendNotWritten, LockHeld, LogUnsafe, StoreNotWritable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 FILE_MODE = 0o600
@@ -233,6 +233,36 @@ def replace_file(source: Path, target: Path) -> None:
     finally:
         os.close(fd)
     os.replace(source, target)
+    sync_directory(target.parent)
+
+
+def write_new(path: Path, pieces: Iterable[bytes]) -> None:
+    """Make a file that nobody has yet, piece by piece, and return when its bytes are on the disk.
+
+    Its name is durable only after its directory was synced. Raises OSError; a part may be left.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, FILE_MODE)
+    try:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(fd, view) :]
+        sync_data(fd)
+    finally:
+        os.close(fd)
+
+
+def place_directory(staged: Path, target: Path) -> None:
+    """Give a finished directory its name, durably, and never in the place of another.
+
+    The name is taken first, as an empty directory, which the rename then replaces: whoever asks
+    for it at the same time gets another one. A crash in between leaves that empty directory.
+    Raises FileExistsError where anything has the name.
+    """
+    sync_directory(staged)
+    target.mkdir(mode=DIRECTORY_MODE)
+    os.rename(staged, target)
     sync_directory(target.parent)
 
 
