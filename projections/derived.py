@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from projections.facts import read_facts
 from projections.indices import render_indices
-from projections.manifest import render_manifest
+from projections.manifest import decoded_object, render_manifest
 from projections.marker import ownership_reason
 from projections.summary import render_summary
 from provenance_log import files
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from projections.database import Connection
+    from projections.facts import Row
     from provenance_log.store import Store
 
 MANIFEST_NAME = "manifest.yaml"
@@ -115,18 +116,26 @@ def expected_files(
     """Yield every derived file of these sessions (None: of all), then the indices.
 
     Needs no more than a read-only connection, and no store: nothing here depends on the disk.
+    A session whose log was made from its manifest has neither manifest nor summary here: what it
+    came with knows more, and its `log.head` may be all that is left of the log it was made from.
     """
     if session_ids is None:
         session_ids = [session_id for (session_id,) in connection.query("session_ids")]
     for facts in read_facts(connection, session_ids):
         log, session_id = facts.session["log"], facts.session["session_id"]
-        yield ExpectedFile(MANIFEST_NAME, render_manifest(facts), log, session_id)
-        yield ExpectedFile(SUMMARY_NAME, render_summary(facts), log, session_id)
+        if not is_reconstructed(facts.session):
+            yield ExpectedFile(MANIFEST_NAME, render_manifest(facts), log, session_id)
+            yield ExpectedFile(SUMMARY_NAME, render_summary(facts), log, session_id)
         entry = index_entry_name(session_id)
         yield ExpectedFile(entry, f"{log}\n".encode(), session_id=session_id)
     if with_indices:
         for name, content in render_indices(connection).items():
             yield ExpectedFile(name, content)
+
+
+def is_reconstructed(session: Row) -> bool:
+    """Say whether `provlog adopt` made the session's log from its manifest."""
+    return decoded_object(session["source"]).get("reconstructed") is True
 
 
 def write_files(store: Store, expected: Iterable[ExpectedFile]) -> DerivedReport:

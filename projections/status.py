@@ -10,6 +10,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from projections.adopting import adoptable
 from projections.database import connect, load_sql
 from projections.derived import MANIFEST_NAME, SUMMARY_NAME
 from projections.holders import Holder, holders
@@ -94,6 +95,8 @@ class StatusReport:
     """Session directories that have a log."""
     logless_names: tuple[str, ...]
     """Session directories without a log: kept by hand, or the log is not in this clone."""
+    adoptable_names: tuple[str, ...]
+    """Those of them that have a manifest, which `provlog adopt` makes a log of."""
     lag: tuple[LagRow, ...]
     pending_lines: int | None
     """None, as `pending_bytes`, where the database could not be read."""
@@ -133,6 +136,7 @@ def read_status(store: Store, *, wait_s: float) -> StatusReport:
         projectors=holders(store.projector_lock),
         session_count=len(directories) - len(logless),
         logless_names=logless,
+        adoptable_names=tuple(directory.name for directory in adoptable(store)),
         lag=lag,
         pending_lines=None if problem else sum(row.lines for row in lag),
         pending_bytes=None if problem else sum(row.size_bytes for row in lag),

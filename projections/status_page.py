@@ -9,7 +9,7 @@ from projections.text_tables import facts_table, section, table_or_nothing, unle
 from provenance_log.terminal import count, escape, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from projections.holders import Holder
     from projections.status import StatusReport
@@ -43,6 +43,7 @@ def _state(report: StatusReport) -> list[tuple[str, str]]:
         ("stale tables", _names(report.stale_tables) or "none"),
         ("to refresh", unless_zero(report.unrefreshed_count, "sessions' manifest and summary")),
         ("no log", _names(report.logless_names)),
+        ("manifest only", _adoptable(report.adoptable_names)),
         ("kept by hand", _names(report.handwritten)),
         ("unsafe names", _names(report.unsafe_names)),
     ]
@@ -71,6 +72,10 @@ def _names(names: Iterable[str]) -> str:
     listed = list(names)
     more = len(listed) - _NAMES_MAX
     return ", ".join(listed[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def _adoptable(names: Sequence[str]) -> str:
+    return f"{count(len(names))} without a log: run `provlog adopt --all`" if names else ""
 
 
 def _lag(report: StatusReport) -> str:

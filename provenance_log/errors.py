@@ -116,3 +116,7 @@ class NotADatabase(ProvlogError):
 
 class TranscriptInvalid(ProvlogError):
     """The file is not a transcript of the kind asked for; nothing of it was imported."""
+
+
+class ManifestInvalid(ProvlogError):
+    """The manifest can't be read as one; nothing was made of it, and it was left as it is."""
