@@ -95,13 +95,22 @@ class PipeClosed(Exception):
 COMMANDS = {
     "init": Entry("provenance_log.commands:init", "Make a store in this directory."),
     "import": Entry("provenance_log.commands:import_group", "Bring in what others recorded."),
+    "annotate": Entry(
+        "provenance_log.annotate_command:annotate", "Add findings, warnings and notes to a log."
+    ),
+    "adopt": Entry("projections.adopt_command:adopt", "Make logs of manifests kept by hand."),
+    "copy": Entry("provenance_log.copy_command:copy", "Copy sessions to or from another project."),
+    "tail": Entry("provenance_log.tail_command:tail", "Show the last actions and those to come."),
     "project": Entry("projections.commands:project", "Project new log lines into the database."),
     "rebuild": Entry("projections.commands:rebuild", "Replay every log into a new database."),
+    "daemon": Entry("projections.daemon_command:daemon", "Project new lines as they come."),
+    "wait": Entry("projections.daemon_command:wait", "Wait until what was appended is in SQL."),
     "sessions": Entry("projections.commands:sessions", "List the sessions, newest first."),
     "show": Entry("projections.commands:show", "Show one session and its actions."),
     "stats": Entry("projections.commands:stats", "Count actions by tool, type and status."),
     "query": Entry("projections.commands:query", "Run SQL over the database, read-only."),
     "status": Entry("projections.commands:status", "Say what is behind, damaged or in use."),
+    "verify": Entry("provenance_log.verify_command:verify", "Check logs for damage and change."),
 }
 
 

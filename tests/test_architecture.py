@@ -22,7 +22,7 @@ LINE_LENGTH_MAX = 100
 # Third-party package → the files that may import it.
 ALLOWED_IMPORTERS = {
     "orjson": r"(provenance_log|projections)/.*",
-    "click": r"provenance_log/(cli|terminal)\.py|(provenance_log|projections)/(\w+/)?commands\.py",
+    "click": r"provenance_log/(cli|terminal)\.py|\w+/(\w+/)?(commands|\w+_command)\.py",
     "duckdb": r"projections/database\.py",
     "nanoarrow": r"projections/database\.py",
     "yaml": r"projections/\w+\.py",

@@ -1,0 +1,233 @@
+"""The daemon: wait for a hint or for the rescan interval, then catch up; for as long as it runs.
+
+    hints (daemon_hints) ─┐
+    rescan interval ──────┴─> look at the logs ─> batch by batch ─> files ─> wait
+
+The logs are looked at without the database, which is open for one batch at a time and not at all
+while there is nothing to do. The checkpoints stay in memory meanwhile; a database that is not as
+we left it is looked at again before it is trusted.
+
+Nothing that happens to the database, the disk or the directories ends the daemon: it says what is
+wrong once, tries again with growing pauses, and says when it is over. The logs grow meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from projections import rebuild
+from projections.daemon_database import ClosedDatabase
+from projections.daemon_files import QUIET_S, DerivedFiles
+from projections.daemon_hints import Hints
+from projections.daemon_notices import Complaints, Notice
+from provenance_log import files
+from provenance_log.errors import DatabaseCorrupt, LockHeld, ProvlogError
+from provenance_log.store import LOG_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from projections.daemon_notices import Level
+    from projections.work import Tally
+    from provenance_log.store import Store
+
+RESCAN_S = 2.0
+DEBOUNCE_S = 0.1
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+_NAMED_MAX = 3
+
+
+class Daemon:
+    """Projects the logs of one store until it is stopped.
+
+    `run` belongs to one thread; `stop` may be called from any other. `tell` is called from the
+    thread of `run` and must not raise.
+
+    With no hint at all, a line that is appended is projected within the rescan interval, as long
+    as the database can be had. Memory grows with the size of a batch and the number of sessions.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tell: Callable[[Notice], None],
+        *,
+        rescan_s: float = RESCAN_S,
+        debounce_s: float = DEBOUNCE_S,
+        is_polling: bool = False,
+    ) -> None:
+        self._store = store
+        self._tell = tell
+        self._rescan_s = rescan_s
+        self._debounce_s = debounce_s
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self.hints = Hints(store.sessions_dir, self._wake, is_polling=is_polling)
+        self._database = ClosedDatabase(store, tell)
+        self._complaints = Complaints(tell)
+        self._files = DerivedFiles(store, self._database, self._complaints)
+        self._logs_seen: int | None = None
+        """How the logs looked when everything in them was projected."""
+        self._is_hinted = True
+        self._pause_s = 0.0
+        self._line_count = 0
+
+    def stop(self) -> None:
+        """Ask `run` to return after the batch it is working on."""
+        self._stop.set()
+        self._wake.set()
+
+    def run(self) -> None:
+        """Project until `stop` is called.
+
+        Raises `LockHeld`, naming the holder, when another projector is at work, and when the lock
+        file is no longer the one that was locked: then another daemon may start any time.
+        """
+        lock = self._store.projector_lock
+        with files.exclusive_lock(lock):
+            locked = _identity(lock)
+            try:
+                self._start()
+                while not self._stop.is_set():
+                    _check_lock(lock, locked)
+                    self._look()
+                    self._wait()
+            finally:
+                self.hints.stop()
+            self._say("info", "stopped", f"lines projected: {self._line_count}")
+
+    def _say(self, level: Level, event: str, message: str) -> None:
+        self._tell(Notice(level, event, message))
+
+    def _start(self) -> None:
+        problem = self.hints.supervise()
+        where = f"{self._store.root}, {self.hints.mode}, rescan every {self._rescan_s:g} s"
+        self._say("info", "started", where)
+        self._say_of_hints(problem)
+        with rebuild.named_errors(self._store):
+            rebuild.remove_leftovers(self._store)
+
+    def _say_of_hints(self, problem: str | None) -> None:
+        if problem is not None:
+            self._say("warning", self.hints.mode, problem)
+
+    def _look(self) -> None:
+        """Catch up once; what is in the way is told, and tried again later."""
+        problem = self.hints.supervise()
+        if problem is not None:
+            self._say_of_hints(problem)
+            self._is_hinted = True  # what came before it was started could not be announced
+        self._wake.clear()  # before the look: what comes later is a reason for the next one
+        try:
+            with rebuild.named_errors(self._store):
+                self._catch_up()
+        except ProvlogError as error:
+            self._logs_seen = None
+            if isinstance(error, DatabaseCorrupt):
+                self._database.doubt = error.message
+            self._complaints.failed(error)
+            longest_s = min(self._rescan_s, _LONGEST_PAUSE_S)
+            self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), longest_s)
+        else:
+            self._complaints.worked()
+            self._pause_s = 0.0
+
+    def _catch_up(self) -> None:
+        logs = _look_of_logs(self._store)
+        if self._database.make_sure():
+            self._logs_seen = None
+        is_changed = logs != self._logs_seen and self._project()
+        if is_changed and not self._is_hinted and not self._wake.is_set():
+            self._say_of_hints(self.hints.distrust())
+        if logs != self._logs_seen:
+            problems = self._database.projector.problems
+            self._complaints.about("log", problems)
+            self._logs_seen = None if problems or self._stop.is_set() else logs
+        is_quiet = not is_changed and not self._is_hinted
+        self._files.refresh(is_idle=not self._wake.is_set(), is_quiet=is_quiet)
+
+    def _project(self) -> bool:
+        """Project what is new, batch by batch; returns whether there was anything."""
+        projector = self._database.projector
+        if not projector.plan().sessions:
+            return False
+        work = projector.next_work()
+        while work is not None and not self._stop.is_set():
+            with self._database.opened() as connection:
+                tally = projector.apply(connection, work)
+            self._count(tally)
+            work = projector.next_work()  # decoded while the database is closed
+        return True
+
+    def _count(self, tally: Tally) -> None:
+        self._line_count += tally.lines
+        self._files.touch(tally.session_ids)
+        names = ", ".join(sorted(tally.session_ids)[:_NAMED_MAX])
+        if tally.quarantined:
+            message = f"unreadable lines: {tally.quarantined}, see `provlog status` ({names})"
+            self._say("warning", "quarantined", message)
+        if tally.incidents:
+            message = f"incidents: {tally.incidents}, see `provlog status` ({names})"
+            self._say("warning", "incident", message)
+
+    def _wait(self) -> None:
+        if self._pause_s:
+            self._is_hinted = True  # hints that come during the pause are not waited for after it
+            self._stop.wait(self._pause_s)
+            return
+        timeout_s = min(self._rescan_s, QUIET_S) if self._files.is_due else self._rescan_s
+        self._is_hinted = self._wake.wait(timeout_s)
+        if self._is_hinted:
+            self._stop.wait(self._debounce_s)
+
+
+def _look_of_logs(store: Store) -> int:
+    """Return a number that changes when any log, as far as its status tells, did.
+
+    Costs a tenth of a plan, which is what an idle daemon spends its time on.
+    Raises `StoreNotFound` when the directory of sessions is not there.
+    """
+    try:
+        with os.scandir(store.sessions_dir) as found:
+            marks = [_mark(entry.path) for entry in found]
+    except OSError:
+        store.session_directories()
+        raise
+    return hash(frozenset(marks))
+
+
+def _mark(directory: str) -> tuple[str, tuple[int, ...]]:
+    try:
+        found = os.stat(f"{directory}/{LOG_NAME}", follow_symlinks=False)  # noqa: PTH116 - speed
+    except OSError as error:
+        return directory, (error.errno or 0,)
+    return directory, (
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )
+
+
+def _check_lock(lock: Path, locked: tuple[int, int] | None) -> None:
+    """Raise `LockHeld` unless the lock file is still the one that we hold (invariant B7)."""
+    if not lock.parent.exists():
+        return  # the disk of the store may come back, and the lock with it
+    if _identity(lock) != locked:
+        message = "the lock file was removed or replaced while the daemon ran"
+        hint = "start the daemon again; nothing is lost"
+        raise LockHeld(message, path=lock, hint=hint)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,203 @@
+"""The daemon as people run it: real processes, real signals, and what others do to the database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pytest
+from projecting import Log, rebuilt
+from rebuilding import beside, content, filled
+
+from projections.database import connect
+from projections.derived import MANIFEST_NAME
+from projections.waiting import wait_until_visible
+from provenance_log.files import exclusive_lock
+from provenance_log.store import Store
+
+WAIT_S = 30.0
+"""Only a failure takes this long."""
+
+PROVLOG = (sys.executable, "-m", "provenance_log.cli")
+
+
+class Running:
+    """A daemon in a process of its own, and what it said so far."""
+
+    def __init__(self, store: Store, log: Path, *options: str) -> None:
+        self.store = store
+        self.log = log
+        command = [*PROVLOG, "daemon", "--root", str(store.root), "--log-json", *options]
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(command, stderr=file)
+
+    @property
+    def said(self) -> list[dict[str, Any]]:
+        return [orjson.loads(line) for line in self.log.read_bytes().split(b"\n")[:-1]]
+
+    @property
+    def events(self) -> list[str]:
+        return [item["event"] for item in self.said]
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(WAIT_S)
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(store: Store, tmp_path: Path) -> Iterator[Start]:
+    """Start a daemon over the store; whatever still runs at the end is killed."""
+    started: list[Running] = []
+
+    def begin(*options: str) -> Running:
+        options = options or ("--rescan", "0.2", "--debounce", "10")
+        started.append(Running(store, tmp_path / "daemon.log", *options))
+        return started[-1]
+
+    yield begin
+    for running in started:
+        running.process.kill()
+        running.process.wait()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def see_everything(store: Store) -> None:
+    wait_until_visible(store, store.session_directories(), timeout_s=WAIT_S)
+
+
+def event_count(store: Store) -> int:
+    with connect(store.database, read_only=True) as connection:
+        return connection.count("provenance_events")
+
+
+def test_what_was_appended_is_in_sql_after_wait(store: Store, start: Start) -> None:
+    """B6: through the commands, from a store without a database to the files beside the logs."""
+    log = Log(store, "2026-01-01", "s1")
+    running = start()
+    for number in range(1, 3):
+        log.add()
+        command = [*PROVLOG, "wait", "2026-01-01", "--root", str(store.root)]
+        subprocess.run(command, check=True, timeout=WAIT_S)
+        assert event_count(store) == 1 + number
+    assert running.end(signal.SIGINT) == 0
+    assert content(store) == rebuilt(store)
+
+
+def test_a_signal_ends_the_daemon_with_0_and_the_lock_is_free(store: Store, start: Start) -> None:
+    filled(store)
+    running = start()
+    see_everything(store)
+    assert running.end(signal.SIGTERM) == 0
+    assert (running.events[0], running.events[-1]) == ("started", "stopped")
+    with exclusive_lock(store.projector_lock):
+        assert content(store) == rebuilt(store)
+
+
+def test_a_daemon_that_was_killed_leaves_tables_that_the_next_one_completes(
+    store: Store, start: Start
+) -> None:
+    """B2: whatever was committed, and nothing twice."""
+    logs = [Log(store, f"2026-01-0{number}", f"s{number}") for number in range(1, 4)]
+    for _ in range(2):
+        running = start()
+        see_everything(store)
+        for log in logs:
+            for _ in range(20):
+                log.add()
+        running.end(signal.SIGKILL)
+    last = start()
+    see_everything(store)
+    assert last.end() == 0
+    assert content(store) == rebuilt(store)
+    manifests = [store.sessions_dir / log.path.parent.name / MANIFEST_NAME for log in logs]
+    assert all(path.exists() for path in manifests)
+
+
+def test_of_two_daemons_one_runs_and_the_other_names_it(store: Store, start: Start) -> None:
+    """B7: and `provlog project` meanwhile says the same."""
+    filled(store)
+    running = start()
+    see_everything(store)
+    for command in (["daemon"], ["project", "--wait", "0"]):
+        done = subprocess.run(
+            [*PROVLOG, *command, "--root", str(store.root)],
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert f"held by process {running.process.pid}" in done.stderr
+    assert running.process.poll() is None
+
+
+def test_somebody_who_has_the_database_open_delays_rows_but_no_append(
+    store: Store, start: Start
+) -> None:
+    """F50: told once, and caught up as soon as it is free."""
+    log = Log(store, "2026-01-01", "s1")
+    running = start()
+    see_everything(store)
+    with duckdb.connect(str(store.database), read_only=True) as reader:
+        for _ in range(5):
+            log.add()
+        until(lambda: "held" in running.events)
+        assert reader.execute("SELECT count(*) FROM provenance_events").fetchone() == (1,)
+    see_everything(store)
+    until(lambda: "recovered" in running.events)
+    assert running.events.count("held") == 1
+    assert str(os.getpid()) in next(x["message"] for x in running.said if x["event"] == "held")
+    assert content(store) == rebuilt(store)
+
+
+def delete(database: Path) -> None:
+    database.unlink()
+
+
+def overwrite(database: Path) -> None:
+    database.write_bytes(b"\xa5" * 200_000)
+
+
+def truncate(database: Path) -> None:
+    os.truncate(database, database.stat().st_size // 2)
+
+
+def test_a_database_that_is_deleted_damaged_or_stale_is_made_anew(
+    store: Store, start: Start
+) -> None:
+    """C3, F54: while the daemon runs, with nothing new in the logs."""
+    filled(store)
+    running = start()
+    see_everything(store)
+    for number, harm in enumerate((delete, overwrite, truncate), start=1):
+        # A reader keeps the daemon out while the file is changed under it.
+        with connect(store.database, read_only=True, wait_s=WAIT_S):
+            harm(store.database)
+        until(rebuilt_times(running, number))
+    with connect(store.database, read_only=False, wait_s=WAIT_S) as connection:
+        connection.execute("UPDATE provenance_definitions SET fingerprint = 'x'")
+    until(rebuilt_times(running, 4))
+    assert running.end() == 0
+    assert content(store) == rebuilt(store)
+    assert len([name for name in beside(store) if ".corrupt-" in name]) >= 1
+
+
+def rebuilt_times(running: Running, count: int) -> Callable[[], bool]:
+    return lambda: running.events.count("rebuilt") == count

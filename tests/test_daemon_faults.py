@@ -1,0 +1,280 @@
+"""What may happen to a daemon's hints, database and directories, one look at a time."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from projecting import Log, rebuilt
+from rebuilding import content, filled
+from watchdog.events import DirModifiedEvent, FileModifiedEvent, FileOpenedEvent
+
+from projections import daemon_hints, rebuild
+from projections.daemon import Daemon
+from projections.daemon_notices import Notice
+from projections.projector import catch_up
+from projections.waiting import NotVisibleYet, wait_until_visible
+from provenance_log import files
+from provenance_log.errors import LockHeld, ProvlogError
+from provenance_log.store import Store
+
+WAIT_S = 30.0
+NEVER_S = 3600.0
+
+
+class Watched:
+    """A daemon that is looked at from inside, and what it said."""
+
+    def __init__(self, store: Store, **options: Any) -> None:
+        self.notices: list[Notice] = []
+        options = {"rescan_s": 0.1, "debounce_s": 0.01, **options}
+        self.daemon = Daemon(store, self.notices.append, **options)
+
+    @property
+    def events(self) -> list[str]:
+        return [notice.event for notice in self.notices]
+
+    def look(self) -> None:
+        """One turn of the loop, without hints."""
+        self.daemon._is_hinted = True
+        self.daemon._look()
+
+    def until(self, line_count: int) -> None:
+        self.until_true(lambda: self.daemon._line_count >= line_count)
+
+    def until_true(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while not condition():
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.01)
+
+
+@contextmanager
+def running(watched: Watched) -> Iterator[None]:
+    thread = threading.Thread(target=watched.daemon.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        watched.daemon.stop()
+        thread.join(WAIT_S)
+    assert not thread.is_alive()
+
+
+def test_with_every_hint_suppressed_the_rescan_finds_the_lines_and_says_so(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B6, F60: after a few changes that nothing announced, there is polling only."""
+    monkeypatch.setattr(daemon_hints.Waker, "dispatch", lambda _self, _event: None)
+    monkeypatch.setattr(daemon_hints, "_RESTART_PAUSE_S", 0.0)
+    log = Log(store, "2026-01-01", "s1")
+    watched = Watched(store)
+    with running(watched):
+        for number in range(1, 1 + 2 * daemon_hints.MISSES_MAX):
+            watched.until(number)
+            log.add()
+        watched.until_true(lambda: "polling" in watched.events)
+        log.add()
+    assert watched.events.count("polling") == 1
+    catch_up(store)
+    assert content(store) == rebuilt(store)
+
+
+def test_a_dead_observer_is_noticed_and_started_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_hints, "_RESTART_PAUSE_S", 0.0)
+    log = Log(store, "2026-01-01", "s1")
+    watched = Watched(store)
+    with running(watched):
+        watched.until(1)
+        observer = watched.daemon.hints._observer
+        assert observer is not None
+        observer.stop()
+        observer.join()
+        log.add()
+        watched.until(2)
+        watched.until_true(lambda: watched.daemon.hints._observer not in {None, observer})
+    assert watched.events == ["started", "watching", "stopped"]
+    assert "the observer was started again" in watched.notices[1].message
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE])
+def test_where_nothing_can_be_watched_there_is_polling(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """F60: no watches or no instances of inotify left."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr("watchdog.observers.api.BaseObserver.schedule", refuse)
+    log = Log(store, "2026-01-01", "s1")
+    watched = Watched(store)
+    with running(watched):
+        watched.until(1)
+        log.add()
+        watched.until(2)
+    assert watched.events == ["started", "polling", "stopped"]
+    assert "polling, rescan" in watched.notices[0].message
+
+
+def test_an_exception_over_a_hint_ends_nothing_and_loses_no_hint(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rescan is too far away to help."""
+
+    def fail(_event: object) -> bool:
+        raise RuntimeError
+
+    monkeypatch.setattr(daemon_hints, "concerns_a_log", fail)
+    log = Log(store, "2026-01-01", "s1")
+    watched = Watched(store, rescan_s=NEVER_S)
+    with running(watched):
+        for number in range(1, 4):
+            watched.until(number)
+            log.add()
+        watched.until(4)
+
+
+@pytest.mark.parametrize(
+    ("event", "is_wanted"),
+    [
+        (FileModifiedEvent("/s/sessions/a/actions.jsonl"), True),
+        (FileOpenedEvent("/s/sessions/a/actions.jsonl"), False),
+        (FileModifiedEvent("/s/sessions/a/manifest.yaml"), False),
+        (DirModifiedEvent("/s/sessions/a"), False),
+    ],
+)
+def test_our_own_reading_and_writing_is_no_hint(event: FileModifiedEvent, is_wanted: bool) -> None:
+    assert daemon_hints.concerns_a_log(event) is is_wanted
+
+
+def test_with_nothing_to_do_the_database_is_not_opened(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(filled(store))
+    watched.look()
+    watched.daemon._is_hinted = False
+    watched.daemon._look()  # quiet: the indices
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        pytest.fail("the database was opened")
+
+    monkeypatch.setattr(rebuild, "connect", refuse)
+    monkeypatch.setattr("projections.daemon_database.connect", refuse)
+    for _ in range(3):
+        watched.daemon._look()
+    assert watched.daemon._line_count == 18
+
+
+def test_an_older_database_that_is_put_back_is_caught_up(store: Store) -> None:
+    catch_up(filled(store))
+    older = store.root / "older"
+    shutil.copy(store.database, older)
+    Log(store, "2026-02-01", "later").add()
+    watched = Watched(store)
+    watched.look()
+    older.replace(store.database)
+    watched.look()
+    assert content(store) == rebuilt(store)
+    assert watched.daemon._line_count == 4
+
+
+def test_sessions_that_vanish_are_told_once_and_keep_their_rows(store: Store) -> None:
+    """A disk that is not mounted for a while is no reason to forget what is on it."""
+    watched = Watched(filled(store))
+    watched.look()
+    before = content(store)
+    away = store.root / "away"
+    store.sessions_dir.rename(away)
+    for _ in range(3):
+        watched.look()
+    assert content(store) == before
+    away.rename(store.sessions_dir)
+    Log(store, "2026-02-01", "later")
+    watched.look()
+    assert watched.events == ["quarantined", "failed", "recovered"]
+    assert content(store) == rebuilt(store)
+
+
+def test_a_full_disk_is_told_once_and_what_was_not_written_is_caught_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(filled(store))
+    watched.look()
+    Log(store, "2026-02-01", "later")
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise ProvlogError("the disk is full", path=store.database)
+
+    with monkeypatch.context() as full:
+        full.setattr("projections.loading._write_checkpoints", refuse)
+        for _ in range(3):
+            watched.look()
+    watched.look()
+    assert watched.events == ["quarantined", "failed", "recovered"]
+    assert content(store) == rebuilt(store)
+
+
+def test_a_log_that_can_not_be_read_is_told_once_and_the_others_are_projected(
+    store: Store,
+) -> None:
+    bad = store.sessions_dir / "bad"
+    bad.mkdir()
+    (bad / "actions.jsonl").symlink_to("elsewhere")
+    watched = Watched(filled(store))
+    for _ in range(3):
+        watched.look()
+    assert watched.events == ["quarantined", "log"]
+    assert content(store) == rebuilt(store)
+
+
+def test_a_daemon_whose_lock_file_was_taken_away_ends(store: Store) -> None:
+    """B7: or there could be two."""
+    watched = Watched(filled(store))
+    ended: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            watched.daemon.run()
+        except LockHeld as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    watched.until(18)
+    store.projector_lock.unlink()
+    thread.join(WAIT_S)
+    assert "removed or replaced" in str(ended[0])
+
+
+def test_wait_gives_up_naming_a_log_and_what_to_run(store: Store) -> None:
+    log = Log(store, "2026-01-01", "s1")
+    directories = store.session_directories()
+    with pytest.raises(NotVisibleYet, match="nobody is projecting") as caught:
+        wait_until_visible(store, directories, timeout_s=0)
+    assert caught.value.path == log.path
+    with files.exclusive_lock(store.projector_lock), pytest.raises(NotVisibleYet):
+        wait_until_visible(store, directories, timeout_s=0)
+
+
+def test_wait_waits_for_whole_lines_that_can_be_read_only(store: Store) -> None:
+    """B1: a torn tail is not there yet; blank lines and links are no session."""
+    log = Log(store, "2026-01-01", "s1")
+    catch_up(store)
+    log.add_bytes(b'{"half')
+    Log(store, "blank").add_bytes(b"\n\n")
+    Log(store, "empty")
+    wait_until_visible(store, store.session_directories(), timeout_s=0)
+    log.add_bytes(b"\n")
+    with pytest.raises(NotVisibleYet):
+        wait_until_visible(store, store.session_directories(), timeout_s=0)
+    catch_up(store)
+    wait_until_visible(store, store.session_directories(), timeout_s=0)
