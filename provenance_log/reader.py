@@ -146,6 +146,20 @@ def read_log(
         os.close(fd)
 
 
+def read_first_line(path: Path) -> RawLine | None:
+    """Return the first line of a log that is not blank; None without one, or a log to read."""
+    try:
+        fd = open_for_reading(path)
+    except (OSError, LogUnsafe):
+        return None
+    try:
+        return first_line(fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
 def first_line(fd: int) -> RawLine | None:
     """Return the first complete line that is not blank, or None: it names the session."""
     position = START

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provenance_log.errors import LineInvalid, LogUnsafe, SessionNotFound
+from provenance_log.errors import LineInvalid, SessionNotFound
 from provenance_log.format import decode_timed
-from provenance_log.reader import first_line, open_for_reading, session_id_of_log
+from provenance_log.reader import read_first_line, session_id_of_log
 from provenance_log.store import LOG_NAME
 
 if TYPE_CHECKING:
@@ -78,16 +78,7 @@ def directory_named(store: Store, given: str) -> SessionDirectory:
 
 
 def _session_log(directory: SessionDirectory) -> SessionLog | None:
-    try:
-        fd = open_for_reading(directory.log)
-    except (OSError, LogUnsafe):
-        return None
-    try:
-        raw = first_line(fd)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
+    raw = read_first_line(directory.log)
     if raw is None:
         return None
     try:

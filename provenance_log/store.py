@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance_log import files, schema
-from provenance_log.errors import LogUnsafe, ProvlogError, StoreNotFound, StoreNotWritable
-from provenance_log.reader import first_line, open_for_reading, session_id_of_log
+from provenance_log.errors import ProvlogError, StoreNotFound, StoreNotWritable
+from provenance_log.reader import read_first_line, session_id_of_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,19 +196,8 @@ def is_safe_name(name: str) -> bool:
 
 def read_session_id(directory: SessionDirectory) -> str | None:
     """Return the identity of the session in a directory; None without a log or a first line."""
-    try:
-        fd = open_for_reading(directory.log)
-    except (OSError, LogUnsafe):
-        return None
-    try:
-        raw = first_line(fd)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
-    if raw is None:
-        return None
-    return session_id_of_log(raw)
+    raw = read_first_line(directory.log)
+    return None if raw is None else session_id_of_log(raw)
 
 
 def find_root(start: Path | None = None) -> Path:

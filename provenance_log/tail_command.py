@@ -20,9 +20,9 @@ import click
 
 from provenance_log.action_lines import action_line, json_line, notice_line, texts_of
 from provenance_log.commands import store_options
-from provenance_log.errors import LineInvalid, LogUnsafe, ProvlogError, SessionNotFound
+from provenance_log.errors import LineInvalid, ProvlogError, SessionNotFound
 from provenance_log.format import format_timestamp, timestamp_us
-from provenance_log.reader import first_line, open_for_reading, session_id_of_log
+from provenance_log.reader import read_first_line, session_id_of_log
 from provenance_log.recent import line_number_at, recent_lines
 from provenance_log.store import LOG_NAME, SessionDirectory, Store, open_store, read_session_id
 from provenance_log.tailing import StoreTail, TailedLine, TailNotice
@@ -329,16 +329,7 @@ def _directory_name(store: Store, given: str) -> str:
 
 def _look_into(directory: SessionDirectory) -> _Found | None:
     """Return the session in a directory; None without a log that can be read, or a first line."""
-    try:
-        fd = open_for_reading(directory.log)
-    except (OSError, LogUnsafe):
-        return None
-    try:
-        raw = first_line(fd)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
+    raw = read_first_line(directory.log)
     if raw is None:
         return None
     try:

@@ -22,9 +22,9 @@ from provenance_log.anchors import (
     anchor_of_manifest,
 )
 from provenance_log.commands import json_option
-from provenance_log.errors import LineInvalid, LogUnsafe, ProvlogError, SessionNotFound
+from provenance_log.errors import LineInvalid, ProvlogError, SessionNotFound
 from provenance_log.format import decode
-from provenance_log.reader import first_line, open_for_reading
+from provenance_log.reader import open_for_reading, read_first_line
 from provenance_log.session_names import find_session_log
 from provenance_log.store import LOG_NAME, Store, open_store
 from provenance_log.terminal import count, escape, progress, table
@@ -182,11 +182,10 @@ def _own_anchor(log: Path) -> Anchor | None:
 
 
 def _is_source_of(log: Path, manifest: bytes) -> bool:
+    raw = read_first_line(log)
     try:
-        with os.fdopen(open_for_reading(log), "rb") as file:
-            raw = first_line(file.fileno())
         value = decode(raw.content) if raw is not None and raw.content is not None else {}
-    except (OSError, LineInvalid, LogUnsafe):
+    except LineInvalid:
         return False  # verify_log will say what is wrong with the log
     session = (value.get("details") or {}).get("session")
     source = session.get("source") if isinstance(session, dict) else None
