@@ -19,9 +19,10 @@ from projections.console import Console
 from projections.database import WAIT_S
 from projections.lag import checkpoints, lags
 from projections.printing import csv_text, json_text, json_value
-from projections.selection import find_session, moment_of
+from projections.selection import find_session
 from provenance_log.commands import json_option, store_options
 from provenance_log.errors import ProvlogError
+from provenance_log.moments import moment_of
 from provenance_log.store import open_store
 from provenance_log.terminal import escape, progress
 
@@ -198,7 +199,7 @@ def sessions(
       provlog sessions --all --json | jq -r '.[].session_id'
     """
     store = open_store(root, database)
-    moment = moment_of(since, datetime.now(UTC)) if since else None
+    moment = moment_of(since, datetime.now(UTC)).replace(tzinfo=None) if since else None
     row_limit = None if show_all else limit
     with _opened(store, wait_s) as connection:
         found = looking.sessions(

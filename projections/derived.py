@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from projections.facts import read_facts
 from projections.indices import render_indices
 from projections.manifest import decoded_object, render_manifest
-from projections.marker import ownership_reason
 from projections.summary import render_summary
 from provenance_log import files
+from provenance_log.marker import ownership_reason
 from provenance_log.store import index_entry_name, is_safe_name
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import orjson
 
 from projections.facts import ENTRIES_MAX, Listed
 from projections.markdown import shortened
-from projections.marker import marked
 from projections.yaml_text import to_yaml
 from provenance_log.format import SCHEMA_VERSION
+from provenance_log.marker import marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

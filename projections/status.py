@@ -16,8 +16,8 @@ from projections.derived import MANIFEST_NAME, SUMMARY_NAME
 from projections.holders import Holder, holders
 from projections.lag import Lag, LagKind, checkpoints, count_lines, lags, status_of_log
 from projections.layout import check_layout, is_ours, stale_tables
-from projections.marker import ownership_reason
 from provenance_log.errors import DatabaseHeld, ProvlogError
+from provenance_log.marker import ownership_reason
 from provenance_log.store import LOG_NAME
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import orjson
 from projections.facts import Listed
 from projections.manifest import decoded, texts_of_goals, tool_usage
 from projections.markdown import cell, code_block, code_span
-from projections.marker import marked
+from provenance_log.marker import marked
 from provenance_log.terminal import count, duration
 
 if TYPE_CHECKING:

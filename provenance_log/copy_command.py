@@ -1,10 +1,9 @@
 """`provlog copy`."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,11 @@ import click
 from provenance_log.commands import json_option, store_options
 from provenance_log.copy_choice import Choice
 from provenance_log.copying import CopyReport, SessionCopy, copy_sessions
-from provenance_log.errors import LineInvalid, ProvlogError
-from provenance_log.format import timestamp_us
+from provenance_log.moments import moment_us
 from provenance_log.store import Store, open_store
 from provenance_log.terminal import count, escape, progress, size, table
 
 ROWS_SHOWN_MAX = 50
-_AGO = re.compile(r"(\d{1,6})([mhdw])")
-_AGO_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SAID = {
     "copied": "copied",
     "forwarded": "missing lines appended",
@@ -89,7 +85,7 @@ def copy(
         raise click.UsageError("Give SESSION, --all, --since or --agent.", context)
     ours, theirs = open_store(root, database), open_store(to or from_)
     source, destination = (ours, theirs) if from_ is None else (theirs, ours)
-    since_us = _moment_us(since, datetime.now(UTC)) if since else None
+    since_us = moment_us(since, datetime.now(UTC)) if since else None
     with progress("copying") as on_progress:
         report = copy_sessions(
             source,
@@ -153,25 +149,6 @@ def _complaints(report: CopyReport) -> Iterator[str]:
                 yield "hint: --as-fork keeps both"
         for note in copy.notes:
             yield f"left behind: {where}/{escape(note)}"
-
-
-def _moment_us(text: str, now: datetime) -> int:
-    """Return the time that `2026-01-31`, `2026-01-31T10:00`, `90m`, `12h` or `7d` means.
-
-    In microseconds since 1970; a time without a zone is UTC. Raises `ProvlogError`.
-    """
-    ago = _AGO.fullmatch(text)
-    try:
-        if ago:
-            moment = now - timedelta(**{_AGO_UNITS[ago[2]]: int(ago[1])})
-        else:
-            moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return timestamp_us(moment.isoformat())
-    except (ValueError, OverflowError, LineInvalid) as error:
-        hint = "write a date (2026-01-31), a time (2026-01-31T10:00) or an age (90m, 12h, 7d, 4w)"
-        raise ProvlogError(f"{text!r} is not a time", hint=hint) from error
 
 
 def _jsonable(

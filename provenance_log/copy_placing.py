@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from provenance_log import files
 from provenance_log.blobs import BLOBS_DIRECTORY
-from provenance_log.copy_source import SourceRefused, end_of_lines, is_generated
+from provenance_log.copy_source import SourceRefused, end_of_lines
 from provenance_log.errors import LogUnsafe, ProvlogError
+from provenance_log.marker import ownership_reason
 from provenance_log.reader import START, open_for_reading, read_chunk
 from provenance_log.store import LOG_NAME, SessionDirectory, is_safe_name, read_session_id
 
@@ -214,7 +215,7 @@ def bring_along(
         hand_files, more_notes = tree.hand_files()
         for name, content in hand_files.items():
             standing = _standing(directory.path / name)
-            if standing is None or is_generated(standing):
+            if standing is None or ownership_reason(standing) is None:
                 files.write_new(stage / name, [content])
                 files.replace_file(stage / name, directory.path / name)
             elif standing != content:

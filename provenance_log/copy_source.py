@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from provenance_log.blobs import BLOBS_DIRECTORY
 from provenance_log.errors import LineInvalid, ProvlogError
 from provenance_log.format import decode, timestamp_us
+from provenance_log.marker import ownership_reason
 from provenance_log.reader import START, first_line, read_chunk, session_id_of_log
 from provenance_log.store import LOG_NAME, is_safe_name
 
@@ -33,11 +34,6 @@ PIECE_BYTES = 1024 * 1024
 HAND_FILE_BYTES_MAX = 16 * 1024 * 1024
 
 _BLOB_NAME = re.compile(r"[0-9a-f]{64}")
-# The first line of a generated file, as the projector writes it; the digest covers the rest.
-_GENERATED = re.compile(
-    rb"(?:# |<!-- )provenance-log: generated from actions\.jsonl; "
-    rb"digest sha256:([0-9a-f]{64}); edits make it yours(?: -->)?"
-)
 _KINDS = (
     (stat.S_ISLNK, "a symlink"),
     (stat.S_ISDIR, "a directory"),
@@ -145,7 +141,7 @@ class SourceTree:
                 except SourceRefused as error:
                     notes.append(f"{name}: {error.message}")
                 else:
-                    if not is_generated(content):
+                    if ownership_reason(content) is not None:
                         found[name] = content
             elif name not in {LOG_NAME, BLOBS_DIRECTORY}:
                 is_database = ".duckdb" in name
@@ -209,8 +205,8 @@ class Source:
     def __init__(self, store: Store) -> None:
         """Open `sessions/`, which must be no symlink; raises `SourceRefused`."""
         self.root = store.root
-        self._path = store.sessions_dir
-        self._fd = _open_directory(self._path, self._path)
+        self.sessions_dir = store.sessions_dir
+        self._fd = _open_directory(self.sessions_dir, self.sessions_dir)
 
     def close(self) -> None:
         """Close it."""
@@ -220,7 +216,7 @@ class Source:
         """Return the sessions and what is none, each in bytewise order of the names."""
         sessions: list[SourceSession] = []
         others: list[PassedOver] = []
-        with _reading(self._path):
+        with _reading(self.sessions_dir):
             names = _names(self._fd)
         for name in names:
             found = self._look_at(name)
@@ -232,12 +228,12 @@ class Source:
 
     def tree(self, name: str) -> SourceTree:
         """Open the directory of a session; raises `SourceRefused`."""
-        path = self._path / name
+        path = self.sessions_dir / name
         return SourceTree(_open_directory(name, path, self._fd), path)
 
     def _look_at(self, name: str) -> SourceSession | PassedOver:
         try:
-            with _reading(self._path / name):
+            with _reading(self.sessions_dir / name):
                 mode = os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_mode
             if stat.S_ISREG(mode):
                 return PassedOver(name, "a file beside the sessions", is_refused=False)
@@ -263,13 +259,6 @@ def end_of_lines(fd: int) -> ReadPosition:
         position = chunk.end
         if chunk.at_end or not chunk.lines:
             return position
-
-
-def is_generated(content: bytes) -> bool:
-    """Say whether the projector wrote a file and nobody edited it, so that it is derived."""
-    first, _, body = content.replace(b"\r\n", b"\n").partition(b"\n")
-    match = _GENERATED.fullmatch(first)
-    return match is not None and hashlib.sha256(body).hexdigest().encode() == match[1]
 
 
 def _described(name: str, first: RawLine) -> SourceSession:

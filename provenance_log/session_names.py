@@ -1,6 +1,7 @@
-"""What a person means by SESSION and by DIR, answered by the logs alone.
+"""What a person means by SESSION and by DIR: one rule, over whatever knows of sessions.
 
-`projections.selection` answers the same question from the database, for questions about it.
+`find_session_log` applies it to the logs of a store, `copy_choice` to those of a store to copy
+from, and `projections.selection` to what the database knows.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from provenance_log.errors import LineInvalid, SessionNotFound
 from provenance_log.format import decode_timed
@@ -16,12 +17,27 @@ from provenance_log.reader import read_first_line, session_id_of_log
 from provenance_log.store import LOG_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from provenance_log.store import SessionDirectory, Store
 
 LATEST = "latest"
 _LISTED_MAX = 10
+
+
+class Candidate(Protocol):
+    """A session in a directory; of a session in two directories there are two."""
+
+    @property
+    def session_id(self) -> str:
+        """The id of the session."""
+
+    @property
+    def name(self) -> str:
+        """The name of the directory."""
+
+
+_Found = TypeVar("_Found", bound=Candidate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,49 @@ class SessionLog:
     started_us: int | None
     """Microseconds since 1970; None where the first line is no action."""
 
+    @property
+    def name(self) -> str:
+        """The name of the directory."""
+        return self.directory.name
+
+
+def matching(candidates: Iterable[_Found], given: str, name: str) -> list[_Found]:
+    """Return the candidates of the one session that `given` means; an empty list for none.
+
+    The directory called `name`, which is what `given` is as a path, wins over the session with
+    the whole id `given`, and that one over sessions whose id or directory begins with it. Of a
+    session in several directories, several candidates are returned, in the order they came.
+    Raises `SessionNotFound`, naming them, where several sessions begin with `given`.
+    """
+    known = list(candidates)
+    exact = [one for one in known if one.name == name]
+    exact = exact or [one for one in known if one.session_id == given]
+    if exact or not given:
+        return exact
+    begins = [one for one in known if one.session_id.startswith(given) or one.name.startswith(name)]
+    names = {one.session_id: one.name for one in reversed(begins)}
+    if len(names) > 1:
+        listed = [f"{session_id}  {names[session_id]}" for session_id in reversed(names)]
+        raise _ambiguous(f"{len(names)} sessions begin with {given}", listed)
+    return begins
+
+
+def directory_name(sessions_dir: Path, given: str) -> str:
+    """Return the directory name that a path to a session or its log ends with.
+
+    A name without a slash is one already. Raises `SessionNotFound` for a path elsewhere.
+    """
+    bare = given.rstrip("/")
+    if "/" not in bare and bare not in {".", ".."}:
+        return bare
+    path = Path(os.path.normpath(Path(bare).absolute()))
+    if path.name == LOG_NAME:
+        path = path.parent
+    if path.parent.resolve() != sessions_dir.resolve():
+        hint = "name a directory of this store, or choose another store with --root"
+        raise SessionNotFound(f"{given} is not in {sessions_dir}", hint=hint)
+    return path.name
+
 
 def session_logs(store: Store) -> list[SessionLog]:
     """Return every log that has a first line, in bytewise order of their directories."""
@@ -40,29 +99,36 @@ def session_logs(store: Store) -> list[SessionLog]:
     return [log for log in found if log is not None]
 
 
-def find_session_log(store: Store, given: str) -> SessionLog:
-    """Return the log that `given` names: a directory, a session id, the beginning of one, `latest`.
+def latest_of(logs: Sequence[SessionLog]) -> SessionLog:
+    """Return the session that started last, of at least one."""
+    return max(logs, key=lambda log: (log.started_us or 0, os.fsencode(log.name)))
 
-    A whole name or id wins over the beginning of another. Raises `SessionNotFound`, with the
-    candidates for a beginning of several sessions and for a session in several directories.
+
+def find_session_logs(store: Store, given: str) -> list[SessionLog]:
+    """Return the logs of the session that `given` names, which several directories may hold.
+
+    `given` is a directory, a session id, the beginning of one, or `latest`; see `matching`.
+    Raises `SessionNotFound`.
     """
     logs = session_logs(store)
     if given == LATEST:
         if not logs:
             raise SessionNotFound("there is no session with a log", path=store.sessions_dir)
-        return max(logs, key=lambda log: (log.started_us or 0, os.fsencode(log.directory.name)))
-    wanted = _directory_name(store, given)
-    named = [log for log in logs if log.directory.name == wanted]
-    found = named or [log for log in logs if log.session_id == given]
-    if not found and given:
-        found = [
-            log
-            for log in logs
-            if log.session_id.startswith(given) or log.directory.name.startswith(given)
-        ]
+        return [latest_of(logs)]
+    name = directory_name(store.sessions_dir, given)
+    return matching(logs, given, name) or _not_found(store, given, name)
+
+
+def find_session_log(store: Store, given: str) -> SessionLog:
+    """Return the one log that `given` names.
+
+    Raises `SessionNotFound`, also for a session in several directories: which of them is meant?
+    """
+    found = find_session_logs(store, given)
     if len(found) == 1:
         return found[0]
-    raise _ambiguous(given, found) if found else _not_found(store, given, wanted)
+    listed = [f"{log.session_id}  {log.name}" for log in found]
+    raise _ambiguous(f"{len(found)} directories hold {given}", listed)
 
 
 def directory_named(store: Store, given: str) -> SessionDirectory:
@@ -70,7 +136,7 @@ def directory_named(store: Store, given: str) -> SessionDirectory:
 
     Raises `SessionNotFound`, also for a symlink and for a name that is not safe.
     """
-    wanted = _directory_name(store, given)
+    wanted = directory_name(store.sessions_dir, given)
     for directory in store.session_directories():
         if directory.name == wanted:
             return directory
@@ -88,30 +154,16 @@ def _session_log(directory: SessionDirectory) -> SessionLog | None:
     return SessionLog(session_id_of_log(raw), directory, started_us)
 
 
-def _directory_name(store: Store, given: str) -> str:
-    """Return the directory name that a path in the store ends with; a plain name is one already."""
-    bare = given.rstrip("/")
-    if "/" not in bare and bare not in {".", ".."}:
-        return bare
-    path = Path(os.path.normpath(Path(bare).absolute()))
-    if path.name == LOG_NAME:
-        path = path.parent
-    if path.parent.resolve() != store.sessions_dir.resolve():
-        hint = "name a directory of this store, or choose another store with --root"
-        raise SessionNotFound(f"{given} is not in {store.sessions_dir}", hint=hint)
-    return path.name
+def _ambiguous(message: str, listed: Sequence[str]) -> SessionNotFound:
+    lines = [f"  {line}" for line in listed[:_LISTED_MAX]]
+    if len(listed) > _LISTED_MAX:
+        lines.append(f"  … and {len(listed) - _LISTED_MAX} more")
+    hint = "give more of the id, or the directory name"
+    return SessionNotFound("\n".join([f"{message}:", *lines]), hint=hint)
 
 
-def _ambiguous(given: str, found: Sequence[SessionLog]) -> SessionNotFound:
-    listed = [f"  {log.session_id}  {log.directory.name}" for log in found][:_LISTED_MAX]
-    if len(found) > _LISTED_MAX:
-        listed.append(f"  … and {len(found) - _LISTED_MAX} more")
-    message = "\n".join([f"{len(found)} sessions answer to {given}:", *listed])
-    return SessionNotFound(message, hint="give more of the id, or the directory name")
-
-
-def _not_found(store: Store, given: str, wanted: str) -> SessionNotFound:
+def _not_found(store: Store, given: str, name: str) -> list[SessionLog]:
     hint = "`provlog sessions --all` lists the sessions"
-    if any(directory.name == wanted for directory in store.session_directories()):
+    if any(directory.name == name for directory in store.session_directories()):
         hint = "this directory has no log; `provlog adopt` makes one of its manifest"
-    return SessionNotFound(f"no session {given}", hint=hint)
+    raise SessionNotFound(f"no session {given}", hint=hint)

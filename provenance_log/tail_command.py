@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import select
 import shutil
 import signal
@@ -11,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,14 @@ import click
 
 from provenance_log.action_lines import action_line, json_line, notice_line, texts_of
 from provenance_log.commands import store_options
-from provenance_log.errors import LineInvalid, ProvlogError, SessionNotFound
-from provenance_log.format import format_timestamp, timestamp_us
-from provenance_log.reader import read_first_line, session_id_of_log
+from provenance_log.errors import LineInvalid, SessionNotFound
+from provenance_log.moments import moment_us
 from provenance_log.recent import line_number_at, recent_lines
+from provenance_log.session_names import LATEST, find_session_logs, latest_of, session_logs
 from provenance_log.store import LOG_NAME, SessionDirectory, Store, open_store, read_session_id
 from provenance_log.tailing import StoreTail, TailedLine, TailNotice
 
-LATEST = "latest"
 COUNT = 20
-_LISTED_MAX = 10
-_AGO = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
-_AGO_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +107,7 @@ def tail(
     if show_all and context.get_parameter_source("session") != click.core.ParameterSource.DEFAULT:
         raise click.UsageError("--all and SESSION exclude each other")
     store = open_store(root, database)
-    since_us = None if since is None else _moment_us(since, datetime.now(UTC))
+    since_us = None if since is None else moment_us(since, datetime.now(UTC))
     wanted = Wanted(since_us, types, tools, statuses, text or "")
     if limit is None and since is None:
         limit = COUNT
@@ -131,15 +126,6 @@ class _Selection:
     directories: Sequence[SessionDirectory]
     is_followed: Callable[[str], bool]
     """Says of a directory's name whether its log is followed, also when it appears later."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A session as its first line names it."""
-
-    directory: SessionDirectory
-    session_id: str
-    start_us: int
 
 
 class _Printer:
@@ -273,85 +259,14 @@ def _is_pipe_closed() -> bool:
 
 def _select(store: Store, given: str | None, *, may_be_empty: bool = False) -> _Selection:
     """Return what a person means by SESSION, or every session; raises `SessionNotFound`."""
-    directories = store.session_directories()
     if given is None:
-        return _Selection(directories, lambda _name: True)
+        return _Selection(store.session_directories(), lambda _name: True)
     if given == LATEST:
-        found = [session for directory in directories if (session := _look_into(directory))]
-        if not found and not may_be_empty:
+        logs = session_logs(store)
+        if not logs and not may_be_empty:
             raise SessionNotFound("there is no session yet", hint="`provlog tail -f` waits for one")
-        latest = max(found, key=lambda s: (s.start_us, s.directory.name)) if found else None
-        others = {session.directory.name for session in found if session is not latest}
-        chosen = [latest.directory] if latest else []
+        chosen = [latest_of(logs).directory] if logs else []
+        others = {log.name for log in logs} - {directory.name for directory in chosen}
         return _Selection(chosen, lambda name: name not in others)
-    directory = _named(store, directories, given)
+    directory = find_session_logs(store, given)[0].directory
     return _Selection([directory], lambda name: name == directory.name)
-
-
-def _named(store: Store, directories: Sequence[SessionDirectory], given: str) -> SessionDirectory:
-    """Return the one directory; a whole name or id wins over the beginning of another."""
-    wanted = _directory_name(store, given)
-    for directory in directories:
-        if directory.name == wanted:
-            return directory
-    found = [session for directory in directories if (session := _look_into(directory))]
-    exact = [session for session in found if session.session_id == given]
-    matching = exact or [
-        session
-        for session in found
-        if given
-        and (session.session_id.startswith(given) or session.directory.name.startswith(given))
-    ]
-    if not matching:
-        raise SessionNotFound(f"no session {given}", hint="`provlog tail --all` shows every one")
-    by_id = {session.session_id: session for session in reversed(matching)}
-    if len(by_id) > 1:
-        lines = [f"  {id_}  {session.directory.name}" for id_, session in sorted(by_id.items())]
-        if len(lines) > _LISTED_MAX:
-            lines[_LISTED_MAX:] = [f"  … and {len(lines) - _LISTED_MAX} more"]
-        message = "\n".join([f"{len(by_id)} sessions begin with {given}:", *lines])
-        raise SessionNotFound(message, hint="give more of the id, or the directory name")
-    return matching[0].directory
-
-
-def _directory_name(store: Store, given: str) -> str:
-    bare = given.rstrip("/")
-    if "/" not in bare:
-        return bare
-    path = Path(bare).absolute()
-    if path.name == LOG_NAME:
-        path = path.parent
-    if path.resolve().parent != store.sessions_dir.resolve():
-        hint = "name a directory of this store, or choose another store with --root"
-        raise SessionNotFound(f"{given} is not in {store.sessions_dir}", hint=hint)
-    return path.name
-
-
-def _look_into(directory: SessionDirectory) -> _Found | None:
-    """Return the session in a directory; None without a log that can be read, or a first line."""
-    raw = read_first_line(directory.log)
-    if raw is None:
-        return None
-    try:
-        _, start_us = TailedLine(directory.name, raw.offset, 1, raw.content).decode()
-    except LineInvalid:
-        start_us = -(2**63)  # before every session that says when it started
-    return _Found(directory, session_id_of_log(raw), start_us)
-
-
-def _moment_us(text: str, now: datetime) -> int:
-    """Return the time that an RFC 3339 time, a date, or an age such as `10m` means.
-
-    A time without a zone is UTC. Raises `ProvlogError`.
-    """
-    ago = _AGO.fullmatch(text)
-    try:
-        if ago is None:
-            moment = datetime.fromisoformat(text.upper())
-        else:
-            moment = now - timedelta(**{_AGO_UNITS[ago[2]]: int(ago[1])})
-        moment = moment.replace(tzinfo=moment.tzinfo or UTC)
-        return timestamp_us(format_timestamp(moment))
-    except (ValueError, OverflowError, LineInvalid) as error:
-        hint = "write a time (2026-01-31T10:00Z), a date (2026-01-31), or an age (10m, 2h, 3d)"
-        raise ProvlogError(f"{text!r} is not a time", hint=hint) from error

@@ -131,7 +131,7 @@ def test_a_torn_tail_is_sealed_and_the_annotation_is_a_line_of_its_own(
     [
         ("nobody", "no session nobody"),
         ("", "no session "),
-        ("a", "2 sessions answer to a:"),
+        ("a", "2 sessions begin with a:"),
         ("/somewhere/else", "is not in"),
         ("by-hand", "hint: this directory has no log; `provlog adopt` makes one"),
     ],
@@ -158,7 +158,7 @@ def test_a_session_in_two_directories_wants_the_directory(provlog: Provlog, stor
     copy.mkdir()
     (copy / "actions.jsonl").write_bytes(log_of(store, name).read_bytes())
 
-    assert "2 sessions answer to s1" in provlog(store, "annotate", "s1", "--note", "n").err
+    assert "2 directories hold s1:" in provlog(store, "annotate", "s1", "--note", "n").err
     assert provlog(store, "annotate", "copy", "--note", "n").code == 0
     assert annotations_in(store, "copy") == [("note", "n")]
 

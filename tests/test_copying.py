@@ -29,12 +29,10 @@ from hypothesis import strategies as st
 from log_cases import read_all
 from projecting import cleared_tables, examples, project, rows_of
 
-from projections import marker
 from projections.projector import catch_up
 from provenance_log import files
 from provenance_log.appender import Appender
 from provenance_log.blobs import read_blob
-from provenance_log.copy_source import is_generated
 from provenance_log.copying import copy_sessions
 from provenance_log.errors import ProvlogError
 from provenance_log.reader import read_tail
@@ -325,15 +323,6 @@ def test_files_that_a_person_wrote_come_along_and_derived_ones_are_made_anew(
     assert (there / "manifest.yaml").read_text() == "mine: true\n"
     assert (there / "summary.md").read_text() == "# Theirs\n"
     assert f"summary.md: {NAME} has one of its own" in second.notes
-
-
-@given(body=st.binary(max_size=40), edit=st.binary(max_size=3), is_comment=st.booleans())
-def test_a_generated_file_is_what_the_projector_calls_one(
-    body: bytes, edit: bytes, is_comment: bool
-) -> None:
-    content = marker.marked(body, *(("<!-- ", " -->") if is_comment else ("# ",)))
-    for candidate in (content, content + edit, edit + content, body):
-        assert is_generated(candidate) == (marker.ownership_reason(candidate) is None)
 
 
 def test_the_destination_knows_where_a_session_came_from(store: Store, target: Store) -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from projections.database import connect
 from projections.facts import ENTRIES_MAX, SessionFacts, read_facts
 from projections.manifest import TEXT_LENGTH_MAX, manifest_document, render_manifest
-from projections.marker import ownership_reason
 from projections.projector import catch_up
 from projections.yaml_text import to_yaml
+from provenance_log.marker import ownership_reason
 from provenance_log.recording import SessionHeader, start_session
 from provenance_log.store import initialise_store, open_store
 

@@ -1,18 +1,15 @@
 """What SESSION and TIME arguments mean."""
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from looking_cases import make_store, record
 
 from projections.database import connect
 from projections.projector import catch_up
-from projections.selection import find_session, moment_of
-from provenance_log.errors import ProvlogError, SessionNotFound
+from projections.selection import find_session
+from provenance_log.errors import SessionNotFound
 from provenance_log.store import Store
 
 NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)
@@ -130,34 +127,3 @@ def test_latest_in_an_empty_store_is_not_found(store: Store) -> None:
 
     with pytest.raises(SessionNotFound, match="no session in the database"):
         found(store, "latest")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2026-01-31", "2026-01-31 00:00:00"),
-        ("2026-01-31T10:00", "2026-01-31 10:00:00"),
-        ("2026-01-31T10:00:00+02:00", "2026-01-31 08:00:00"),
-        ("2026-01-31T10:00:00Z", "2026-01-31 10:00:00"),
-        ("90m", "2026-02-01 10:30:00"),
-        ("12h", "2026-02-01 00:00:00"),
-        ("7d", "2026-01-25 12:00:00"),
-        ("4w", "2026-01-04 12:00:00"),
-    ],
-)
-def test_a_time_is_a_date_a_moment_or_an_age(text: str, expected: str) -> None:
-    assert str(moment_of(text, NOW)) == expected
-
-
-@given(st.text(max_size=12))
-def test_any_other_text_is_no_time_and_never_a_crash(text: str) -> None:
-    with suppress(ProvlogError):
-        assert moment_of(text, NOW).tzinfo is None
-
-
-@pytest.mark.parametrize("text", ["", "yesterday", "7", "7y", "9999999d", "999999w", "2026-13-01"])
-def test_what_is_no_time_says_how_to_write_one(text: str) -> None:
-    with pytest.raises(ProvlogError) as caught:
-        moment_of(text, NOW)
-
-    assert "2026-01-31" in str(caught.value.hint)

@@ -14,9 +14,9 @@ from markdown_it import MarkdownIt
 from projections.database import connect
 from projections.facts import Listed, SessionFacts, read_facts
 from projections.markdown import cell, code_block, code_span
-from projections.marker import ownership_reason
 from projections.projector import catch_up
 from projections.summary import render_summary
+from provenance_log.marker import ownership_reason
 from provenance_log.recording import SessionHeader, start_session
 
 if TYPE_CHECKING:

@@ -78,7 +78,7 @@ def test_session_is_named_by_a_beginning_that_only_one_has(ran: Verify, filled: 
     assert verified_names(ran("be", "--json")) == [f"{FIRST}-2"]
     several = ran("alp")
     assert (several.code, several.out) == (3, "")
-    assert "2 sessions answer to alp:" in several.err
+    assert "2 sessions begin with alp:" in several.err
     assert f"alpha-2  {SECOND}" in several.err
     for absent in ("gamma", ""):
         none = ran(absent)
