@@ -31,5 +31,6 @@ other people's tables: `layout` knows which are ours, and `rebuild` replaces tho
 *Derived files.* After the commit, `freshness` brings the files of the touched sessions up to date:
 `derived` renders them as pure functions of the tables.
 
-*Looking.* `looking`, `console` and `status` answer questions from a read-only connection.
+*Looking.* `looking`, `console` and `status` answer questions from a read-only connection, and
+`parity` says whether database and files still are what the logs say.
 """

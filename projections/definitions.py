@@ -85,6 +85,9 @@ BOOKKEEPING = (CHECKPOINTS, QUARANTINE, INCIDENTS, DEFINITIONS, UNREFRESHED)
 CONTENT_TABLES = (*ACTION_TABLES, SESSIONS, QUARANTINE, CHECKPOINTS, INCIDENTS)
 """The tables that are a function of the logs, and so must be equal after a rebuild."""
 
+LINE_TABLES = (ACTION_TABLES[0], QUARANTINE)
+"""Together they have one row for each line, with its place and its hash."""
+
 TABLES = (*ACTION_TABLES, *BOOKKEEPING, SESSIONS)
 """Every table, in an order in which they can be made: `sessions` is selected from the others."""
 

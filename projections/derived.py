@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from projections.facts import read_facts
 from projections.indices import render_indices
@@ -18,7 +18,7 @@ from projections.manifest import decoded_object, render_manifest
 from projections.summary import render_summary
 from provenance_log import files
 from provenance_log.marker import ownership_reason
-from provenance_log.store import index_entry_name, is_safe_name
+from provenance_log.store import MANIFEST_NAME, SUMMARY_NAME, index_entry_name, is_safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from projections.facts import Row
     from provenance_log.store import Store
 
-MANIFEST_NAME = "manifest.yaml"
-SUMMARY_NAME = "summary.md"
 _FILE_BYTES_MAX = 16 * 1024 * 1024
 """Far more than a generated file can hold; a larger one belongs to a person and is not read."""
 
@@ -156,6 +154,24 @@ def write_files(store: Store, expected: Iterable[ExpectedFile]) -> DerivedReport
     )
 
 
+Standing = Literal["equal", "missing", "different", "a person's"]
+
+
+def standing_of(store: Store, file: ExpectedFile) -> tuple[Standing, str]:
+    """Return how a file stands to what it should hold, and why it is a person's if it is.
+
+    Changes nothing; raises OSError for what can't be read.
+    """
+    content, reason = _content(file.path(store))
+    if reason is None and content is not None and file.log is not None:
+        reason = ownership_reason(content)
+    if reason is not None:
+        return "a person's", reason
+    if content is None:
+        return "missing", ""
+    return "equal" if content == file.content else "different", ""
+
+
 @dataclass(slots=True)
 class _Outcome:
     written: list[Path] = field(default_factory=list)
@@ -165,15 +181,13 @@ class _Outcome:
 
 
 def _write(store: Store, file: ExpectedFile, path: Path, outcome: _Outcome) -> None:
-    reason = _prepare_directory(store, file)
-    content = None
-    if reason is None:
-        content, reason = _content(path)
-    if reason is None and content is not None and file.log is not None:
-        reason = ownership_reason(content)
-    if reason is not None:
+    standing: Standing = "missing"
+    reason = _prepare_directory(store, file) or ""
+    if not reason:
+        standing, reason = standing_of(store, file)
+    if reason:
         outcome.left_alone.append(NotWritten(path, reason, file.session_id))
-    elif content == file.content:
+    elif standing == "equal":
         outcome.unchanged.append(path)
     else:
         files.write_atomically(path, file.content)
@@ -181,7 +195,7 @@ def _write(store: Store, file: ExpectedFile, path: Path, outcome: _Outcome) -> N
 
 
 def _prepare_directory(store: Store, file: ExpectedFile) -> str | None:
-    """Return why nothing may be written into the file's directory; None if it may.
+    """Make the directory of an index; return why nothing may be written there, None if it may.
 
     The name of a directory comes from the database, which anybody might have changed.
     """

@@ -6,13 +6,21 @@ and so are incidents that tell of the past: a database that was rebuilt has the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
 
-from projections.definitions import CONTENT_TABLES, DERIVED_INCIDENTS, INCIDENTS, Table
+from projections.definitions import (
+    CONTENT_TABLES,
+    DERIVED_INCIDENTS,
+    INCIDENTS,
+    LINE_TABLES,
+    Table,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from projections.database import Connection
@@ -38,6 +46,52 @@ def differing_rows(connection: Connection, other: Path) -> dict[str, int]:
     with connection.attached(other, "other"):
         counts = {table.name: _count_differing(connection, table) for table in CONTENT_TABLES}
     return {name: count for name, count in counts.items() if count}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A table that holds other rows of a session than another database does."""
+
+    session_id: str
+    table: str
+    row_count: int
+    line_number: int | None
+    """The first line that a differing row was made of, where the table says."""
+    line_offset: int | None
+
+
+def differing_sessions(
+    connection: Connection, other: Path, session_ids: Collection[str]
+) -> list[Difference]:
+    """Compare what an open database and another one hold of these sessions, table by table."""
+    found: list[Difference] = []
+    with connection.attached(other, "other"):
+        for table in CONTENT_TABLES:
+            found += _differing_sessions(connection, table, list(session_ids))
+    return found
+
+
+def _differing_sessions(
+    connection: Connection, table: Table, session_ids: list[str]
+) -> list[Difference]:
+    ours, theirs = (
+        f"SELECT {', '.join(_content_columns(connection, table))} "  # noqa: S608 - no log's text
+        f"FROM {prefix}{table.name}{_condition(table)} "
+        f"{'AND' if _condition(table) else 'WHERE'} list_contains($1, session_id)"
+        for prefix in ("", "other.")
+    )
+    places = "min(line_number), min(line_offset)"
+    if table not in LINE_TABLES:
+        places = "NULL, NULL"
+    rows = connection.execute(
+        f"SELECT session_id, max(n), min(line_number), min(line_offset) FROM ("  # noqa: S608
+        f" SELECT session_id, count(*) AS n, {places} FROM ({ours} EXCEPT ALL {theirs}) GROUP BY 1"
+        f" UNION ALL"
+        f" SELECT session_id, count(*) AS n, {places} FROM ({theirs} EXCEPT ALL {ours}) GROUP BY 1"
+        f") AS sides (session_id, n, line_number, line_offset) GROUP BY 1 ORDER BY 1",
+        [session_ids],
+    )
+    return [Difference(row[0], table.name, *row[1:]) for row in rows]
 
 
 def _dump(connection: Connection, table: Table) -> bytes:

@@ -144,10 +144,10 @@ def named_errors(store: Store) -> Iterator[None]:
         raise ProvlogError(error.strerror or str(error), path=path, hint=hint) from error
 
 
-def open_database(store: Store, *, wait_s: float) -> Connection:
-    """Open the store's database for writing; where it can't be read, the error says what to do."""
+def open_database(store: Store, *, wait_s: float, read_only: bool = False) -> Connection:
+    """Open the store's database; where it can't be read, the error says what to do."""
     try:
-        return connect(store.database, read_only=False, wait_s=wait_s)
+        return connect(store.database, read_only=read_only, wait_s=wait_s)
     except (NotADatabase, DatabaseCorrupt) as error:
         if _is_dedicated(store):
             hint = "run `provlog rebuild`: it keeps this file aside and makes a new database"

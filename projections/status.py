@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from projections.adopting import adoptable
 from projections.database import connect, load_sql
-from projections.derived import MANIFEST_NAME, SUMMARY_NAME
 from projections.holders import Holder, holders
 from projections.lag import Lag, LagKind, checkpoints, count_lines, lags, status_of_log
 from projections.layout import check_layout, is_ours, stale_tables
 from provenance_log.errors import DatabaseHeld, ProvlogError
 from provenance_log.marker import ownership_reason
-from provenance_log.store import LOG_NAME
+from provenance_log.store import LOG_NAME, MANIFEST_NAME, SUMMARY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -110,7 +110,7 @@ COMMANDS = {
     "stats": Entry("projections.commands:stats", "Count actions by tool, type and status."),
     "query": Entry("projections.commands:query", "Run SQL over the database, read-only."),
     "status": Entry("projections.commands:status", "Say what is behind, damaged or in use."),
-    "verify": Entry("provenance_log.verify_command:verify", "Check logs for damage and change."),
+    "verify": Entry("projections.verify_command:verify", "Check logs for damage and change."),
 }
 
 

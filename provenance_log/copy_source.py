@@ -21,7 +21,7 @@ from provenance_log.errors import LineInvalid, ProvlogError
 from provenance_log.format import decode, timestamp_us
 from provenance_log.marker import ownership_reason
 from provenance_log.reader import START, first_line, read_chunk, session_id_of_log
-from provenance_log.store import LOG_NAME, is_safe_name
+from provenance_log.store import LOG_NAME, MANIFEST_NAME, SUMMARY_NAME, is_safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from provenance_log.reader import RawLine, ReadPosition
     from provenance_log.store import Store
 
-HAND_FILES = ("manifest.yaml", "summary.md")
 PIECE_BYTES = 1024 * 1024
 HAND_FILE_BYTES_MAX = 16 * 1024 * 1024
 
@@ -135,7 +134,7 @@ class SourceTree:
         with _reading(self.path):
             names = _names(self._fd)
         for name in names:
-            if name in HAND_FILES:
+            if name in {MANIFEST_NAME, SUMMARY_NAME}:
                 try:
                     content = self._read(name)
                 except SourceRefused as error:

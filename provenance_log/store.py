@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ROOT_BELOW_PROJECT = Path(".claude") / "provenance"
 LOG_NAME = "actions.jsonl"
+MANIFEST_NAME = "manifest.yaml"
+SUMMARY_NAME = "summary.md"
 DATABASE_NAME = "provenance.duckdb"
 CONFIG_NAME = "config.yaml"
 ENV_ROOT = "PROVENANCE_ROOT"

@@ -1,4 +1,4 @@
-"""Check a log against itself, its anchor and its blobs: a log goes in, a report comes out.
+"""Check a log against itself, its anchor and the files beside it: a log in, a report out.
 
 Reads only, takes no lock and needs no database (invariant E1); memory is bounded by one chunk of
 lines, whatever the size of the log. Every level is judged apart from the others (E3), over the
@@ -20,9 +20,9 @@ from provenance_log.blobs import BLOBS_DIRECTORY
 from provenance_log.errors import LogUnsafe
 from provenance_log.format import GENESIS_PREV
 from provenance_log.reader import START, Chunk, ReadPosition, read_log, session_id_of_log
+from provenance_log.verifying_files import Blobs, derived_level
 from provenance_log.verifying_levels import (
     Anchoring,
-    Blobs,
     Chain,
     Level,
     Schema,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LEVELS = ("framing", "schema", "chain", "anchor", "blobs")
+LEVELS = ("framing", "schema", "chain", "anchor", "blobs", "derived")
 
 EXIT_OK = 0
 EXIT_TAMPERED = 1
@@ -65,8 +65,6 @@ class Report:
 
     log: Path
     session_id: str | None
-    verdict: str
-    exit_code: int
     line_count: int
     size_bytes: int
     """Complete lines only; a torn tail is not counted."""
@@ -74,6 +72,20 @@ class Report:
     """Hash of the last complete line."""
     levels: tuple[Level, ...]
     not_proved: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The one word for all levels."""
+        return self._judged[0]
+
+    @property
+    def exit_code(self) -> int:
+        """What a program ends with that reports this."""
+        return self._judged[1]
+
+    @property
+    def _judged(self) -> tuple[str, int]:
+        return _judge(self.levels, self.line_count)
 
     @property
     def first_bad(self) -> Level | None:
@@ -137,13 +149,11 @@ class _Reading:
             self._chain.level(),
             self._anchor.level(self._end, self._chain.gap_line),
             self._blobs.level(),
+            derived_level(self._log.parent),
         )
-        verdict, exit_code = _verdict(levels, self._end.line_number, self._tail_bytes)
         return Report(
             self._log,
             self._session_id,
-            verdict,
-            exit_code,
             self._end.line_number,
             self._end.offset,
             self._end.prev,
@@ -176,23 +186,32 @@ class _Reading:
         yield NOT_PROVED_TRUTH
 
 
-def _verdict(levels: tuple[Level, ...], line_count: int, tail_bytes: int) -> tuple[str, int]:
+def _judge(levels: tuple[Level, ...], line_count: int) -> tuple[str, int]:
     """Return the one word for all levels, the worst first, and its exit code."""
     by_name = {level.name: level for level in levels}
-    states = {level.state for level in levels}
-    if "tampered" in states:
+    by_state = {level.state: level for level in reversed(levels)}
+    if "tampered" in by_state:
         return "TAMPERED", EXIT_TAMPERED
-    if "truncated" in states:
-        return "TRUNCATED-vs-anchor", EXIT_TAMPERED
-    if "unreadable" in states:
+    if "truncated" in by_state:
+        return f"TRUNCATED-vs-{by_state['truncated'].name}", EXIT_TAMPERED
+    if "unreadable" in by_state:
         return "UNKNOWN", EXIT_UNREADABLE
-    if by_name["schema"].state == "damaged":
-        return f"QUARANTINED({by_name['schema'].count})", EXIT_DAMAGED
-    if by_name["blobs"].state == "damaged":
-        return f"BLOBS-MISSING({by_name['blobs'].count})", EXIT_DAMAGED
+    for name, verdict in _DAMAGED.items():
+        if name in by_name and by_name[name].state == "damaged":
+            return f"{verdict}({by_name[name].count})", EXIT_DAMAGED
     if by_name["chain"].state == "unknown" and line_count:
         return "UNKNOWN", EXIT_OK
-    return "OK-unsealed-tail" if tail_bytes else "OK", EXIT_OK
+    is_torn = by_name["framing"].state == "note"
+    return "OK-unsealed-tail" if is_torn else "OK", EXIT_OK
+
+
+_DAMAGED = {
+    "schema": "QUARANTINED",
+    "blobs": "BLOBS-MISSING",
+    "database": "DATABASE-DIFFERS",
+    "derived": "DERIVED-DIFFERS",
+}
+"""The verdict of each level that can be damaged, the worst first."""
 
 
 def _unreadable(log: Path, reason: str) -> Report:
@@ -200,4 +219,4 @@ def _unreadable(log: Path, reason: str) -> Report:
     rest = tuple(Level(name, "unknown", "not looked at") for name in LEVELS[1:])
     levels = (Level("framing", "unreadable", text), *rest)
     proved = (NOT_PROVED_ANYTHING,)
-    return Report(log, None, "UNKNOWN", EXIT_UNREADABLE, 0, 0, GENESIS_PREV, levels, proved)
+    return Report(log, None, 0, 0, GENESIS_PREV, levels, proved)

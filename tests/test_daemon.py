@@ -18,10 +18,9 @@ from projecting import Log, rebuilt
 from rebuilding import beside, content, filled
 
 from projections.database import connect
-from projections.derived import MANIFEST_NAME
 from projections.waiting import wait_until_visible
 from provenance_log.files import exclusive_lock
-from provenance_log.store import Store
+from provenance_log.store import MANIFEST_NAME, Store
 
 WAIT_S = 30.0
 """Only a failure takes this long."""

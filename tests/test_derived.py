@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from projections import derived
 from projections.database import connect
 from projections.derived import (
     DerivedReport,
@@ -369,7 +368,3 @@ def test_linked_indices_directory_gets_no_files(projected: Store, tmp_path: Path
 
     assert {item.reason for item in report.left_alone} == {"its directory is a symbolic link"}
     assert not list(tmp_path.glob("*.jsonl"))
-
-
-def test_file_names_are_those_of_the_design() -> None:
-    assert (derived.MANIFEST_NAME, derived.SUMMARY_NAME) == ("manifest.yaml", "summary.md")

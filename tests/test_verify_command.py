@@ -16,11 +16,12 @@ import pytest
 from looking_cases import ALL_HOSTILE, STARTED_AT, Ran, record, run_provlog, tool_call
 
 from projections.projector import catch_up
+from projections.verify_command import verify
 from provenance_log.cli import run
 from provenance_log.format import line_hash
 from provenance_log.recording import reopen_session
 from provenance_log.terminal import escape
-from provenance_log.verify_command import verify
+from provenance_log.verifying import LEVELS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,6 +152,7 @@ def test_one_session_is_reported_level_by_level_with_what_is_not_proved(ran: Ver
         ["chain", "ok"],
         ["anchor", "unknown"],
         ["blobs", "ok"],
+        ["derived", "note"],
     ]
     flowing = " ".join(result.out.split())
     assert "Not proved: - that no line was cut off the end" in flowing
@@ -304,8 +306,8 @@ def test_json_holds_every_level_and_what_was_not_checked(ran: Verify) -> None:
 
     (session,) = document["sessions"]
     assert document["exit_code"] == session["exit_code"] == 0
-    assert document["not_checked"] == ["database", "derived files"]
-    assert list(session["levels"]) == ["framing", "schema", "chain", "anchor", "blobs"]
+    assert document["not_checked"] == ["database"]
+    assert list(session["levels"]) == list(LEVELS)
     assert session["levels"]["chain"] == {
         "state": "ok",
         "text": "3 of 3 lines chained",
@@ -350,12 +352,12 @@ def test_verify_loads_no_database_and_changes_no_file(filled: Store) -> None:
     code, *loaded = done.stderr.split()
 
     assert code == "0"
-    assert not {"duckdb", "projections", "yaml"} & set(loaded)
+    assert not {"duckdb", "watchdog", "yaml"} & set(loaded)
     assert {p: p.stat().st_mtime_ns for p in filled.root.rglob("*")} == before
 
 
-def test_help_names_the_exit_codes_and_what_is_not_checked() -> None:
+def test_help_names_the_exit_codes_and_the_levels() -> None:
     text = verify.get_help(click.Context(verify, info_name="provlog verify"))
 
     assert [f"{code}  " in text for code in range(5)] == [True] * 5
-    assert "Not checked here: the database and the derived files." in " ".join(text.split())
+    assert [name for name in (*LEVELS, "database") if f"\n    {name}  " not in text] == []

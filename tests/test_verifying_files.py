@@ -117,7 +117,7 @@ def test_log_that_is_no_plain_file_is_unknown(log: Path, kind: str) -> None:
     report = verify_log(log)
 
     assert (report.verdict, report.exit_code) == ("UNKNOWN", EXIT_UNREADABLE)
-    assert [level.state for level in report.levels] == ["unreadable", *["unknown"] * 4]
+    assert [level.state for level in report.levels] == ["unreadable", *["unknown"] * 5]
 
 
 def test_verify_writes_nothing_and_needs_no_leave_to_write(log: Path, with_blob: Path) -> None:

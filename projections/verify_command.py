@@ -1,20 +1,20 @@
-"""The command `verify`: which logs a person means, the anchor to hold them against, the report."""
+"""The command `verify`: which logs a person means, and what they are held against.
+
+The database is brought in by `--db` alone, so that logs can be verified without DuckDB.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import shutil
 import sys
-import textwrap
-from collections import Counter
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from projections.verify_pages import json_document, log_page, overview
 from provenance_log.anchors import (
     MANIFEST_BYTES_MAX,
     Anchor,
@@ -26,8 +26,8 @@ from provenance_log.errors import LineInvalid, ProvlogError, SessionNotFound
 from provenance_log.format import decode
 from provenance_log.reader import open_for_reading, read_first_line
 from provenance_log.session_names import find_session_log
-from provenance_log.store import LOG_NAME, Store, open_store
-from provenance_log.terminal import count, escape, progress, table
+from provenance_log.store import LOG_NAME, MANIFEST_NAME, Store, open_store
+from provenance_log.terminal import escape, progress
 from provenance_log.verifying import (
     EXIT_DAMAGED,
     EXIT_OK,
@@ -36,15 +36,15 @@ from provenance_log.verifying import (
     Report,
     verify_log,
 )
-from provenance_log.verifying_levels import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from provenance_log.verifying_levels import Level
+
 EXIT_USAGE = 4
 _WORST_FIRST = (EXIT_TAMPERED, EXIT_UNREADABLE, EXIT_DAMAGED, EXIT_OK)
-MANIFEST_NAME = "manifest.yaml"
-NOT_CHECKED = ("database", "derived files")
+DATABASE_WAIT_S = 10.0
 
 
 class _UsageRefused(click.UsageError):
@@ -88,6 +88,13 @@ class _VerifyCommand(click.Command):
     "Default: the manifest.yaml beside the log. For one SESSION only.",
 )
 @click.option(
+    "--db",
+    "with_database",
+    is_flag=True,
+    help="Also compare the database (PROVENANCE_DB, config.yaml, or the store's own), and the "
+    "derived files with it.",
+)
+@click.option(
     "--root",
     type=click.Path(path_type=Path),
     metavar="DIR",
@@ -100,36 +107,39 @@ def verify(
     sessions: tuple[str, ...],
     every: bool,
     against: str | None,
+    with_database: bool,
     root: Path | None,
     as_json: bool,
 ) -> None:
     """Check that logs are whole and were not changed, and say what can't be proved.
 
     SESSION is a session id, the beginning of one, the name of its directory, a path to it (also
-    outside of a store), or `latest`. Only logs, manifests and blobs are read, nothing is written.
+    outside of a store), or `latest`. Nothing is written, no lock is taken, and without --db no
+    database is opened.
 
     \b
-    Five levels, each reported apart:
-      framing  whole lines, blank lines, a torn tail (normal after a crash)
-      schema   every line is an action; the others are in quarantine
-      chain    every line names the hash of the line before it
-      anchor   the log still holds the line that was its last one when the anchor was kept
-      blobs    every payload beside the log is there and unchanged
-
-    Not checked here: the database and the derived files. `provlog rebuild` makes them anew.
+    Levels, each reported apart:
+      framing   whole lines, blank lines, a torn tail (normal after a crash)
+      schema    every line is an action; the others are in quarantine
+      chain     every line names the hash of the line before it
+      anchor    the log still holds the line that was its last one when the anchor was kept
+      blobs     every payload beside the log is there and unchanged
+      derived   manifest and summary are as generated; with --db, as the tables say
+      database  with --db: every table holds what the log says, as far as it is projected
 
     \b
     Exit codes; of several logs the worst counts, in the order 1, 3, 2, 0:
       0  nothing wrong was found: OK, OK-unsealed-tail, or UNKNOWN for a log without any chain
-      1  changed after it was written: TAMPERED, TRUNCATED-vs-anchor
-      2  damaged, without a sign of tampering: QUARANTINED(n), BLOBS-MISSING(n)
-      3  a log, blob or anchor can't be read, or there is no such session: UNKNOWN
+      1  changed after it was written: TAMPERED, TRUNCATED-vs-anchor, TRUNCATED-vs-database
+      2  damaged, without a sign of tampering: QUARANTINED(n), BLOBS-MISSING(n),
+         DATABASE-DIFFERS(n), DERIVED-DIFFERS(n)
+      3  a log, blob, anchor or the database can't be read, or there is no such session: UNKNOWN
       4  the command line itself is wrong
 
     \b
     Example:
       provlog verify latest
-      provlog verify --all
+      provlog verify --all --db
       git show HEAD:./manifest.yaml | provlog verify . --against -
     """
     if every == bool(sessions):
@@ -137,15 +147,50 @@ def verify(
     logs = _all_logs(open_store(root)) if every else _named_logs(root, sessions)
     if against is not None and (every or len(logs) != 1):
         raise _UsageRefused("--against holds for one log: name one SESSION.", ctx)
-    reports = list(_reports(logs, against))
-    code = min((report.exit_code for report in reports), key=_WORST_FIRST.index, default=EXIT_OK)
+    store = _store_of(logs, root, ctx) if with_database else None
+    reports, indices = list(_reports(logs, against)), None
+    if store is not None:
+        reports, indices = _with_parity(store, reports, every=every)
+    codes = [report.exit_code for report in reports]
+    codes += [EXIT_DAMAGED] if indices is not None and indices.state == "damaged" else []
+    code = min(codes, key=_WORST_FIRST.index, default=EXIT_OK)
     if as_json:
-        click.echo(_json(reports, code))
+        not_checked = () if with_database else ("database",)
+        click.echo(json_document(reports, code, indices, not_checked))
     elif len(reports) == 1 and not every:
-        click.echo(_page(reports[0]))
+        click.echo(log_page(reports[0]))
     else:
-        click.echo(_overview(reports))
+        click.echo(overview(reports, indices))
     ctx.exit(code)
+
+
+def _store_of(logs: Sequence[Path], root: Path | None, ctx: click.Context) -> Store:
+    """Return the store whose database is to be compared; a log elsewhere is a usage error."""
+    store = open_store(root)
+    sessions_dir = store.sessions_dir.resolve()
+    for log in logs:
+        if log.parent.parent.resolve() != sessions_dir:
+            raise _UsageRefused(f"--db holds for sessions of {store.root}, and {log} is none.", ctx)
+    return store
+
+
+def _with_parity(
+    store: Store, reports: Sequence[Report], *, every: bool
+) -> tuple[list[Report], Level | None]:
+    """Add to each report what the database and the derived files came to."""
+    from projections.parity import check_parity  # noqa: PLC0415 - brings in DuckDB, for --db alone
+
+    names = [report.log.parent.name for report in reports]
+    with progress("comparing") as advance:
+        parities, indices = check_parity(
+            store, names, with_indices=every, wait_s=DATABASE_WAIT_S, on_progress=advance
+        )
+    found = []
+    for report in reports:
+        levels = {level.name: level for level in report.levels}
+        levels |= {level.name: level for level in parities[report.log.parent.name]}
+        found.append(replace(report, levels=tuple(levels.values())))
+    return found, indices
 
 
 def _reports(logs: Sequence[Path], against: str | None) -> Iterator[Report]:
@@ -264,86 +309,3 @@ def _log_at(path: Path) -> Path:
         return log
     hint = f"give the directory of a session, which holds {LOG_NAME}"
     raise SessionNotFound("there is no log", path=log, hint=hint)
-
-
-def _page(report: Report) -> str:
-    """Return what is true of one log, in lines that fit the terminal."""
-    width = shutil.get_terminal_size().columns
-    title = f"{report.log.parent.name}  {report.session_id or '(no session)'}  {report.verdict}"
-    lines = [title]
-    for level in report.levels:
-        lines += _wrapped(f"  {level.name:<9}{level.state:<12}{level.text}", width, " " * 23)
-    lines += ["", "Not proved:"]
-    for text in report.not_proved:
-        lines += _wrapped(f"  - {text}", width, "    ")
-    return "\n".join(map(escape, lines))
-
-
-def _overview(reports: Sequence[Report]) -> str:
-    """Return a line for each log, how many there are of each verdict, and what is not proved."""
-    if not reports:
-        return "there is no log to verify"
-    rows = [
-        (r.log.parent.name, r.session_id, r.verdict, count(r.line_count), _worst(r))
-        for r in reports
-    ]
-    verdicts = Counter(report.verdict.partition("(")[0] for report in reports)
-    lines = [
-        *table(("directory", "session", "verdict", "lines", "first bad"), rows).split("\n"),
-        "",
-        ", ".join(f"{number} {verdict}" for verdict, number in sorted(verdicts.items())),
-        "",
-        "Not proved:",
-    ]
-    width = shutil.get_terminal_size().columns
-    for text, number in Counter(text for r in reports for text in r.not_proved).items():
-        lines += _wrapped(f"  - ({number} of {len(reports)}) {text}", width, "    ")
-    return "\n".join(lines)
-
-
-def _worst(report: Report) -> str:
-    bad = report.first_bad
-    if bad is not None:
-        return f"{bad.name}: line {bad.line}, byte {bad.offset}"
-    unreadable = (level.text for level in report.levels if level.state == "unreadable")
-    return next(unreadable, "")
-
-
-def _wrapped(text: str, width: int, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        width,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-        drop_whitespace=True,
-    )
-
-
-def _json(reports: Sequence[Report], code: int) -> str:
-    document = {
-        "exit_code": code,
-        "sessions": [_jsonable(report) for report in reports],
-        "not_checked": NOT_CHECKED,
-    }
-    return json.dumps(document)  # in printable ASCII, so nothing of a log acts on a terminal
-
-
-def _jsonable(report: Report) -> dict[str, object]:
-    bad = report.first_bad
-    return {
-        "log": os.fsencode(report.log).decode("utf-8", "backslashreplace"),
-        "session_id": report.session_id,
-        "verdict": report.verdict,
-        "exit_code": report.exit_code,
-        "lines": report.line_count,
-        "bytes": report.size_bytes,
-        "head": report.head,
-        "first_bad": bad and {"level": bad.name, "line": bad.line, "offset": bad.offset},
-        "levels": {level.name: _jsonable_level(level) for level in report.levels},
-        "not_proved": report.not_proved,
-    }
-
-
-def _jsonable_level(level: Level) -> dict[str, object]:
-    return {key: value for key, value in asdict(level).items() if key != "name"}
