@@ -9,7 +9,7 @@ PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types docs bench test-lowest system-packages clean
+.PHONY: help demo test check lint types docs faults bench test-lowest system-packages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ types: .venv/installed ## Check types with mypy --strict
 
 docs: .venv/installed ## Write docs/commands.md from the help texts of the commands
 	@$(BIN)/python tools/command_reference.py > docs/commands.md
+
+faults: .venv/installed ## Run the exhaustive and fault tests, which take minutes
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) tests/faults
 
 bench: .venv/installed ## Print a table of speed ratios
 	@$(BIN)/python tools/bench.py
