@@ -68,7 +68,7 @@ class Daemon:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self.hints = Hints(store.sessions_dir, self._wake, is_polling=is_polling)
-        self._database = ClosedDatabase(store, tell)
+        self._database = ClosedDatabase(store, tell, self._stop.is_set)
         self._complaints = Complaints(tell)
         self._files = DerivedFiles(store, self._database, self._complaints)
         self._logs_seen: int | None = None
@@ -78,7 +78,7 @@ class Daemon:
         self._line_count = 0
 
     def stop(self) -> None:
-        """Ask `run` to return after the batch it is working on."""
+        """Ask `run` to return after the batch it is working on, in a rebuild as well."""
         self._stop.set()
         self._wake.set()
 
@@ -126,6 +126,8 @@ class Daemon:
         try:
             with rebuild.named_errors(self._store):
                 self._catch_up()
+        except rebuild.RebuildAbandoned:
+            self._say("info", "abandoned", "the rebuild; the next start begins it again")
         except ProvlogError as error:
             self._logs_seen = None
             if isinstance(error, DatabaseCorrupt):

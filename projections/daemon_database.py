@@ -33,12 +33,15 @@ _Signature = tuple[tuple[int, ...] | None, ...]
 class ClosedDatabase:
     """The database between two batches: closed, and what we know of it."""
 
-    def __init__(self, store: Store, tell: Callable[[Notice], None]) -> None:
+    def __init__(
+        self, store: Store, tell: Callable[[Notice], None], is_stopped: Callable[[], bool]
+    ) -> None:
         self.projector = Projector(store, batch_bytes=_BATCH_BYTES)
         self.doubt: str | None = None
         """Why it has to be made anew."""
         self._store = store
         self._tell = tell
+        self._is_stopped = is_stopped
         self._left: _Signature | None = None
         """How we left it; None when it has to be looked at again."""
         self._was_ours = False
@@ -66,6 +69,7 @@ class ClosedDatabase:
         Opens the database only if it is not as we left it. One that is gone, was cut, can't be
         read or was filled by another definition is made anew from the logs. Damage that was done
         while we had it open, or without a change of size and time, shows when it is next used.
+        Raises `RebuildAbandoned` when the daemon is stopped meanwhile.
         """
         if self.doubt is None:
             found = _signature(self._store.database)
@@ -98,7 +102,9 @@ class ClosedDatabase:
 
     def _rebuild(self, reason: str) -> None:
         self._tell(Notice("warning", "rebuilding", reason))
-        report = rebuild.rebuild_locked(self._store, wait_s=_HELD_WAIT_S)
+        report = rebuild.rebuild_locked(
+            self._store, wait_s=_HELD_WAIT_S, is_stopped=self._is_stopped
+        )
         with self.opened() as connection:
             self.projector.remember(connection)
         self.doubt = None

@@ -28,16 +28,20 @@ from provenance_log.errors import DatabaseCorrupt, NotADatabase, ProvlogError
 from provenance_log.store import DATABASE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from projections.database import Connection
     from projections.work import OnProgress
     from provenance_log.store import Store
 
-__all__ = ["RebuildReport", "dump_tables", "rebuild"]
+__all__ = ["RebuildAbandoned", "RebuildReport", "dump_tables", "rebuild"]
 
 _SIDE = ".rebuild-"
+
+
+class RebuildAbandoned(Exception):
+    """The caller asked to stop; the old database is as it was, and nothing is left beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +108,28 @@ def rebuild_locked(
     swap: bool = False,
     wait_s: float = WAIT_S,
     on_progress: OnProgress | None = None,
+    is_stopped: Callable[[], bool] | None = None,
 ) -> RebuildReport:
-    """Rebuild like `rebuild`, for a caller that holds `store.projector_lock`."""
+    """Rebuild like `rebuild`, for a caller that holds `store.projector_lock`.
+
+    Raises `RebuildAbandoned` when `is_stopped`, which is asked between batches and once more
+    before the new tables take the place of the old ones, says so. After that it runs to its end.
+    """
     store.session_directories()
     remove_leftovers(store)
     database = _file_of(store)
     old = _look_at_old(store, verify=verify, wait_s=wait_s)
     side = database.with_name(f"{database.name}{_SIDE}{os.getpid()}")
     try:
-        report = _build(store, side, old, on_progress)
+        report = _build(store, side, old, on_progress, is_stopped)
         if verify and old.is_comparable:
             with connect(side, read_only=True) as connection:
                 differences = differing_rows(connection, store.database)
             report = replace(report, is_compared=True, differences=differences)
         if report.differences and not swap:
             return replace(report, is_swapped=False)
+        if is_stopped is not None and is_stopped():
+            raise RebuildAbandoned
         report = _swap(store, side, old, report, wait_s=wait_s)
     finally:
         remove_leftovers(store)
@@ -216,12 +227,25 @@ def _limits(connection: Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT log, line_offset FROM provenance_checkpoints"))
 
 
-def _build(store: Store, side: Path, old: _Old, on_progress: OnProgress | None) -> RebuildReport:
+def _build(
+    store: Store,
+    side: Path,
+    old: _Old,
+    on_progress: OnProgress | None,
+    is_stopped: Callable[[], bool] | None,
+) -> RebuildReport:
     projector = Projector(store)
+
+    def advance(done_bytes: int, total_bytes: int) -> None:
+        if is_stopped is not None and is_stopped():
+            raise RebuildAbandoned
+        if on_progress is not None:
+            on_progress(done_bytes, total_bytes)
+
     with connect(side, read_only=False) as connection:
         layout.create_tables(connection)
         projector.plan(old.limits)
-        tally = projector.apply_all(connection, on_progress)
+        tally = projector.apply_all(connection, advance)
         write_incidents(connection, old.incidents)
         layout.create_indexes(connection)
         connection.checkpoint()

@@ -40,7 +40,10 @@ _LEAST_READ_BYTES = 64 * 1024
 _Item = TypeVar("_Item")
 
 OnProgress = Callable[[int, int], None]
-"""Called with the bytes of log that are done and that there are to do; must not raise."""
+"""Called after a batch with the bytes of log that are done and that there are to do.
+
+What it raises ends the work there, between two batches.
+"""
 
 
 @dataclass(slots=True)

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from projecting import Log, rebuilt
-from rebuilding import content, filled
+from rebuilding import beside, content, filled
 from watchdog.events import DirModifiedEvent, FileModifiedEvent, FileOpenedEvent
 
 from projections import daemon_hints, rebuild
 from projections.daemon import Daemon
 from projections.daemon_notices import Notice
+from projections.database import connect
 from projections.projector import catch_up
 from projections.waiting import NotVisibleYet, wait_until_visible
 from provenance_log import files
@@ -258,6 +259,25 @@ def test_a_daemon_whose_lock_file_was_taken_away_ends(store: Store) -> None:
     store.projector_lock.unlink()
     thread.join(WAIT_S)
     assert "removed or replaced" in str(ended[0])
+
+
+def test_a_daemon_that_is_stopped_during_a_rebuild_leaves_the_tables_as_they_were(
+    store: Store,
+) -> None:
+    watched = Watched(filled(store))
+    watched.look()
+    with connect(store.database, read_only=False) as connection:
+        connection.execute("UPDATE provenance_definitions SET fingerprint = 'x'")
+    before = content(store)
+
+    def stop_when_told(notice: Notice) -> None:
+        watched.notices.append(notice)
+        watched.daemon.stop()
+
+    watched.daemon._database._tell = stop_when_told
+    watched.look()
+    assert watched.told == ["quarantined", "rebuilding", "abandoned"]
+    assert (content(store), beside(store)) == (before, ["provenance.duckdb"])
 
 
 def test_wait_gives_up_naming_a_log_and_what_to_run(store: Store) -> None:

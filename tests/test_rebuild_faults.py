@@ -14,7 +14,7 @@ from rebuilding import beside, content, filled, foreign_content, shared_store
 
 from projections.database import Connection, connect
 from projections.projector import catch_up
-from projections.rebuild import rebuild
+from projections.rebuild import RebuildAbandoned, rebuild, rebuild_locked
 from provenance_log.errors import (
     DatabaseCorrupt,
     DatabaseHeld,
@@ -90,6 +90,22 @@ def test_a_rebuild_that_fails_leaves_the_old_database_and_nothing_else(
             rebuild(store)
     assert content(store) == before
     assert beside(store) == ["provenance.duckdb"]
+
+
+@pytest.mark.parametrize("asked_count", [1, 2])
+def test_a_rebuild_that_is_stopped_leaves_the_old_database_and_nothing_else(
+    store: Store, asked_count: int
+) -> None:
+    """Between two batches, and when only the swap is left."""
+    catch_up(filled(store))
+    Log(store, "2026-02-01", "later")
+    before, names = content(store), beside(store)
+    answers = iter([False] * (asked_count - 1) + [True])
+
+    with exclusive_lock(store.projector_lock), pytest.raises(RebuildAbandoned):
+        rebuild_locked(store, is_stopped=lambda: next(answers))
+
+    assert (content(store), beside(store)) == (before, names)
 
 
 def test_leftovers_of_a_killed_rebuild_are_removed_at_the_next_start(store: Store) -> None:
