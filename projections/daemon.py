@@ -83,23 +83,32 @@ class Daemon:
         self._wake.set()
 
     def run(self) -> None:
-        """Project until `stop` is called.
+        """Take the projector's lock and project until `stop` is called.
 
-        Raises `LockHeld`, naming the holder, when another projector is at work, and when the lock
-        file is no longer the one that was locked: then another daemon may start any time.
+        Raises `LockHeld`, naming the holder, when another projector is at work.
+        """
+        with files.exclusive_lock(self._store.projector_lock):
+            self.run_locked()
+
+    def run_locked(self, after_look: Callable[[], None] = lambda: None) -> None:
+        """Project until `stop` is called, for a caller that holds the projector's lock.
+
+        Calls `after_look`, which must not raise, after every look at the logs. Raises `LockHeld`
+        when the lock file is no longer the one that was locked: then another daemon may start any
+        time.
         """
         lock = self._store.projector_lock
-        with files.exclusive_lock(lock):
-            locked = _identity(lock)
-            try:
-                self._start()
-                while not self._stop.is_set():
-                    _check_lock(lock, locked)
-                    self._look()
-                    self._wait()
-            finally:
-                self.hints.stop()
-            self._say("info", "stopped", f"lines projected: {self._line_count}")
+        locked = _identity(lock)
+        try:
+            self._start()
+            while not self._stop.is_set():
+                _check_lock(lock, locked)
+                self._look()
+                after_look()
+                self._wait()
+        finally:
+            self.hints.stop()
+        self._say("info", "stopped", f"lines projected: {self._line_count}")
 
     def _say(self, level: Level, event: str, message: str) -> None:
         self._tell(Notice(level, event, message))

@@ -1,32 +1,46 @@
-"""`provlog daemon` and `provlog wait`: parse, set up the signals, print."""
+"""`provlog daemon` and what is below it: parse, set up the signals, print."""
 
 from __future__ import annotations
 
 import json
 import signal
 import socket
+import sys
 import threading
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
+from projections import daemon_control
+from projections.daemon_state import log_path, now_text, process_text, running_text
+from projections.daemon_unit import launchd_plist, systemd_unit
+from provenance_log.cli import Entry, LazyGroup
 from provenance_log.commands import store_options
-from provenance_log.session_names import find_session_log
 from provenance_log.store import open_store
 from provenance_log.terminal import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from projections.daemon_notices import Notice
+    from provenance_log.store import Store
 
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-@click.command()
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    entries={
+        "stop": Entry("projections.daemon_command:stop", "Stop the daemon of this store."),
+        "unit": Entry(
+            "projections.daemon_command:unit", "Print a unit for systemd, or a plist for launchd."
+        ),
+    },
+)
 @store_options
 @click.option(
     "--rescan",
@@ -48,13 +62,17 @@ _STOPPING = (signal.SIGTERM, signal.SIGINT)
 )
 @click.option("--poll", is_flag=True, help="Don't ask the system to tell of changes.")
 @click.option("--log-json", is_flag=True, help="Write the log on stderr as JSON, for programs.")
+@click.option("--detach", is_flag=True, help="Run in the background, and log to daemon.log.")
+@click.pass_context
 def daemon(
+    context: click.Context,
     root: Path | None,
     database: Path | None,
     rescan_s: float,
     debounce_ms: int,
     poll: bool,
     log_json: bool,
+    detach: bool,
 ) -> None:
     """Project new log lines as they come, until stopped; one daemon per store.
 
@@ -62,26 +80,57 @@ def daemon(
     exit code 0. The database is open for a batch only, so queries get in between. Whatever is in
     the way (somebody has the database open, a full disk) is told once on stderr and tried again.
 
+    With --detach it runs in the background, returns once it is at work, and outlives the
+    terminal. Where a daemon is running already, that is said, and the exit code is 0. A
+    `provlog project` or `rebuild` that is at work is waited for.
+
     \b
     Example:
       provlog daemon
-      provlog daemon --rescan 10 --log-json 2>> daemon.log
+      provlog daemon --detach
+      provlog daemon --rescan 10 --log-json 2>> my.log
     """
-    from projections.daemon import Daemon  # noqa: PLC0415 - so that `wait` needs no watchdog
+    if context.invoked_subcommand is not None:
+        _refuse_options_before(context, context.invoked_subcommand)
+        return
+    store = open_store(root, database)
+    if detach:
+        arguments = ["--rescan", str(rescan_s), "--debounce", str(debounce_ms)]
+        arguments += ["--poll"] * poll + ["--log-json"] * log_json
+        click.echo(escape(_start_in_background(store, arguments)))
+        return
+    from projections.daemon_running import run  # noqa: PLC0415 - brings in DuckDB and watchdog
 
-    running = Daemon(
-        open_store(root, database),
+    run(
+        store,
         _print_json if log_json else _print_text,
+        _stop_on_signals,
         rescan_s=rescan_s,
         debounce_s=debounce_ms / 1000,
         is_polling=poll,
     )
-    _stop_on_signals(running.stop)
-    running.run()
+
+
+def _refuse_options_before(context: click.Context, subcommand: str) -> None:
+    """Let nobody believe that `provlog daemon --root X stop` stops the daemon of X."""
+    for name in context.params:
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"options of {subcommand!r} come after it, as in the example")
+
+
+def _start_in_background(store: Store, arguments: Sequence[str]) -> str:
+    started = daemon_control.start_in_background(store, arguments)
+    if started.pid is None:
+        return f"already running: {running_text(started.found)}"
+    text = f"started process {started.pid}"
+    holder = started.found.holder
+    if holder is not None and not started.is_running:
+        text += f", which waits for {process_text(holder)}"
+    return f"{text}; its log is {log_path(store)}"
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:
-    """Call `stop` on SIGTERM and SIGINT, from now on until the process ends.
+    """Call `stop` on SIGTERM, SIGINT and SIGHUP, from now on until the process ends.
 
     From a thread of its own: a function that interrupts the main thread anywhere could find a
     lock taken by what it interrupted.
@@ -90,6 +139,8 @@ def _stop_on_signals(stop: Callable[[], None]) -> None:
     departures.setblocking(False)
     signal.set_wakeup_fd(departures.detach())
     for number in _STOPPING:
+        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue  # as `nohup` wants it
         signal.signal(number, lambda _number, _frame: None)
         signal.siginterrupt(number, False)  # what is being written is written on
 
@@ -101,12 +152,13 @@ def _stop_on_signals(stop: Callable[[], None]) -> None:
 
 
 def _print_text(notice: Notice) -> None:
-    _print(f"{_now()} {notice.level} {notice.event}: {escape(notice.message)}")
+    event = notice.event.replace("_", " ")
+    _print(f"{now_text()} {notice.level} {event}: {escape(notice.message)}")
 
 
 def _print_json(notice: Notice) -> None:
     entry = {
-        "time": _now(),
+        "time": now_text(),
         "level": notice.level,
         "event": notice.event,
         "message": notice.message,
@@ -120,12 +172,7 @@ def _print(line: str) -> None:
         click.echo(line, err=True)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 @click.command()
-@click.argument("session", required=False)
 @store_options
 @click.option(
     "--timeout",
@@ -134,25 +181,39 @@ def _now() -> str:
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="Give up after this long, with exit code 1.",
+    help="Give up waiting for its end after this long, with exit code 1.",
 )
-def wait(session: str | None, root: Path | None, database: Path | None, timeout_s: float) -> None:
-    """Return when everything appended so far is visible in SQL.
+def stop(root: Path | None, database: Path | None, timeout_s: float) -> None:
+    """Stop the daemon of this store, and return when it has ended.
 
-    Needs somebody who projects: `provlog daemon`, or a `provlog project` that runs meanwhile.
-    With SESSION (its id, the beginning of one, its directory, or latest) only that session
-    counts. Lines that can't be read count as visible once they are in the quarantine.
+    It ends after the batch it is working on. Where no daemon is running, that is said, and the
+    exit code is 0. A `provlog project` or `rebuild` is named and left alone, with exit code 1.
 
     \b
     Example:
-      provlog wait && provlog query "SELECT count(*) FROM provenance_events"
-      provlog wait 2026-01-10-14-30 --timeout 5
+      provlog daemon stop
+      provlog daemon stop --root ~/lab/.claude/provenance --timeout 5
     """
-    from projections.waiting import wait_until_visible  # noqa: PLC0415 - brings in DuckDB
+    done = daemon_control.stop(open_store(root, database), timeout_s=timeout_s)
+    click.echo(escape(done))
 
+
+@click.command()
+@store_options
+@click.option("--systemd", "kind", flag_value="systemd", help="A systemd user unit (Linux).")
+@click.option("--launchd", "kind", flag_value="launchd", help="A launchd plist (macOS).")
+def unit(root: Path | None, database: Path | None, kind: str | None) -> None:
+    """Print what the system needs to start the daemon by itself and to keep it running.
+
+    By default that of this system. Its first lines say where to save it and how to enable it.
+    The store, the database and the Python that runs this command are named by absolute paths.
+
+    \b
+    Example:
+      provlog daemon unit
+      provlog daemon unit --systemd > ~/.config/systemd/user/provlog.service
+    """
     store = open_store(root, database)
-    if session is None:
-        directories = store.session_directories()
-    else:
-        directories = [find_session_log(store, session).directory]
-    wait_until_visible(store, directories, timeout_s=timeout_s)
+    is_launchd = kind == "launchd" or (kind is None and sys.platform == "darwin")
+    # Not escaped, as it is to be saved; control characters were refused.
+    click.echo(launchd_plist(store) if is_launchd else systemd_unit(store), nl=False)

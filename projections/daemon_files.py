@@ -68,7 +68,7 @@ class DerivedFiles:
                 derived.expected_files(connection, session_ids, with_indices=False),
             )
         # What fails is tried again when it is quiet.
-        self._complain(derived.write_files(self._store, expected))
+        self._complain(derived.write_files(self._store, expected), is_all=False)
 
     def _write_noted(self) -> None:
         with self._database.opened() as connection:
@@ -79,7 +79,8 @@ class DerivedFiles:
         else:
             self._complaints.about("files", [refreshed.problem])
 
-    def _complain(self, report: derived.DerivedReport | None) -> bool:
+    def _complain(self, report: derived.DerivedReport | None, *, is_all: bool = True) -> bool:
         failed = () if report is None else report.failed
-        self._complaints.about("files", [f"{item.path}: {item.reason}" for item in failed])
+        problems = [f"{item.path}: {item.reason}" for item in failed]
+        self._complaints.about("files", problems, is_all=is_all)
         return bool(failed)

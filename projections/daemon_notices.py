@@ -49,9 +49,15 @@ class Complaints:
             self._failure = None
             self._tell(Notice("info", "recovered", "projecting again, and caught up"))
 
-    def about(self, kind: str, problems: Iterable[str]) -> None:
-        """Some files could not be read or written; the rest was done."""
-        found = set(problems)
-        for problem in sorted(found - self._known.get(kind, set())):
+    def about(self, kind: str, problems: Iterable[str], *, is_all: bool = True) -> None:
+        """Some files could not be read or written; the rest was done.
+
+        What was known before and is not among `problems` is over, unless only a part was looked at.
+        """
+        known = self._known.get(kind, set())
+        found = set(problems) if is_all else {*known, *problems}
+        for problem in sorted(found - known):
             self._tell(Notice("warning", kind, problem))
+        if known and not found:
+            self._tell(Notice("info", kind, "it is over: every one could be read or written"))
         self._known[kind] = found

@@ -1,6 +1,7 @@
 """Who holds a file's lock, as the kernel tells it in /proc/locks: nothing is opened or locked.
 
-On systems without /proc the answer is that nobody is known.
+On systems without /proc the answer is that nobody is known, but for a lock file of ours, in which
+its holder notes itself.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from provenance_log import files
 
 _PROC = Path("/proc")
 _COMMAND_CHARACTERS_MAX = 200
@@ -43,6 +46,41 @@ def holders(path: Path) -> tuple[Holder, ...]:
         if pid != os.getpid() and _has_open(pid, status):
             found[pid] = Holder(pid, command_of(pid), "write" if parts[3] == "WRITE" else "read")
     return tuple(found[pid] for pid in sorted(found))
+
+
+def lock_holder(path: Path) -> Holder | None:
+    """Return the other process that holds a lock file of ours, or None.
+
+    Where the kernel names nobody (no /proc, or a process in another container), the note in the
+    file counts as long as the lock is really held; its pid may be one of that other container.
+    """
+    writers = [holder for holder in holders(path) if holder.mode == "write"]
+    if writers:
+        return writers[0]
+    noted = files.noted_holder(path)
+    return None if noted is None else Holder(*noted, "write")
+
+
+def is_of_this_system(path: Path, holder: Holder) -> bool:
+    """Say whether the pid of a lock's holder means that process here, and not in a container.
+
+    The kernel's word where it is told; where it never is, the note in the file has to do.
+    """
+    if not (_PROC / "locks").exists():
+        return True
+    return holder.pid in {item.pid for item in holders(path)}
+
+
+def started_ticks(pid: int) -> int | None:
+    """Return when a process started, in ticks since the boot; None where it can't be known.
+
+    Together with the pid it names a process: a pid alone is soon given to another one.
+    """
+    try:
+        text = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
+        return int(text.rpartition(")")[2].split()[19])  # field 22; the name before may hold blanks
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _has_open(pid: int, status: os.stat_result) -> bool:

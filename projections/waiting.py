@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from projections.checkpoints import Checkpoint
 from projections.database import connect
-from projections.holders import holders
+from projections.holders import lock_holder
 from projections.layout import is_ours
 from projections.planning import open_log
 from provenance_log.errors import LogUnsafe, ProvlogError
@@ -106,9 +106,9 @@ def _status(database: Path) -> tuple[int, ...] | None:
 
 
 def _not_visible(store: Store, missing: list[Path]) -> NotVisibleYet:
-    projectors = holders(store.projector_lock)
+    projector = lock_holder(store.projector_lock)
     hint = "nobody is projecting: run `provlog daemon`, or `provlog project` once"
-    if projectors:
-        hint = f"process {projectors[0].pid} is projecting: wait longer, or see `provlog status`"
+    if projector is not None:
+        hint = f"process {projector.pid} is projecting: wait longer, or see `provlog status`"
     logs = "1 log has" if len(missing) == 1 else f"{len(missing)} logs have"
     return NotVisibleYet(f"{logs} lines that are not visible yet", path=missing[0], hint=hint)

@@ -104,7 +104,7 @@ COMMANDS = {
     "project": Entry("projections.commands:project", "Project new log lines into the database."),
     "rebuild": Entry("projections.commands:rebuild", "Replay every log into a new database."),
     "daemon": Entry("projections.daemon_command:daemon", "Project new lines as they come."),
-    "wait": Entry("projections.daemon_command:wait", "Wait until what was appended is in SQL."),
+    "wait": Entry("projections.wait_command:wait", "Wait until what was appended is in SQL."),
     "sessions": Entry("projections.commands:sessions", "List the sessions, newest first."),
     "show": Entry("projections.commands:show", "Show one session and its actions."),
     "stats": Entry("projections.commands:stats", "Count actions by tool, type and status."),

@@ -28,6 +28,7 @@ FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 _TEMPORARY_SUFFIX = ".tmp"
 _LOCK_POLL_S = 0.05
+_NOTE_BYTES_MAX = 1000
 
 
 def open_log(directory: Path, name: str) -> int:
@@ -286,6 +287,31 @@ def exclusive_lock(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         os.close(fd)
 
 
+def noted_holder(path: Path) -> tuple[int, str] | None:
+    """Return the process and the command noted in a lock file, if the lock is held at all.
+
+    A holder that was killed leaves its note behind, so the lock is asked for: shared, for a moment
+    and without waiting. None also where the file can't be read or holds no note.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        note = os.pread(fd, _NOTE_BYTES_MAX, 0).decode("utf-8", "replace").strip()
+        pid, _, command = note.partition(" ")
+        if not (pid.isascii() and pid.isdigit()):
+            return None
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(pid), command
+    except OSError:  # no locks here, so that nobody can have it
+        return None
+    finally:
+        os.close(fd)
+    return None
+
+
 def _note_holder(fd: int, text: str) -> None:
     # A note for messages; a full disk must not keep anybody from working.
     with suppress(OSError):
@@ -299,7 +325,7 @@ def _wait_for_lock(fd: int, path: Path, deadline: float) -> None:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() >= deadline:
-                holder = os.pread(fd, 300, 0).decode("utf-8", "replace").strip()
+                holder = os.pread(fd, _NOTE_BYTES_MAX, 0).decode("utf-8", "replace").strip()
                 message = f"held by process {holder}" if holder else "held by another process"
                 hint = "wait for it to finish, or stop it"
                 raise LockHeld(message, path=path, hint=hint) from error

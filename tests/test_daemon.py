@@ -130,11 +130,15 @@ def test_a_daemon_that_was_killed_leaves_tables_that_the_next_one_completes(
 
 
 def test_of_two_daemons_one_runs_and_the_other_names_it(store: Store, start: Start) -> None:
-    """B7: and `provlog project` meanwhile says the same."""
+    """B7: it ends well; `provlog project` meanwhile names it and fails."""
     filled(store)
     running = start()
     see_everything(store)
-    for command in (["daemon"], ["project", "--wait", "0"]):
+    for command, code, told in (
+        (["daemon"], 0, "already running: process"),
+        (["daemon", "--detach"], 0, "already running: process"),
+        (["project", "--wait", "0"], 1, "held by process"),
+    ):
         done = subprocess.run(
             [*PROVLOG, *command, "--root", str(store.root)],
             capture_output=True,
@@ -142,9 +146,39 @@ def test_of_two_daemons_one_runs_and_the_other_names_it(store: Store, start: Sta
             timeout=WAIT_S,
             check=False,
         )
-        assert done.returncode == 1
-        assert f"held by process {running.process.pid}" in done.stderr
+        assert done.returncode == code
+        assert f"{told} {running.process.pid}" in done.stdout + done.stderr
     assert running.process.poll() is None
+
+
+def test_of_daemons_started_at_the_same_moment_one_runs_and_the_others_end_well(
+    store: Store, tmp_path: Path
+) -> None:
+    """B7: also while the one that has the lock has not said yet that it is a daemon."""
+    daemons = [Running(store, tmp_path / f"{number}.log") for number in range(3)]
+    try:
+        until(lambda: sum(item.process.poll() is None for item in daemons) == 1)
+        (running,) = [item for item in daemons if item.process.poll() is None]
+        see_everything(store)
+        assert [item.process.returncode for item in daemons if item is not running] == [0, 0]
+        assert [item.events for item in daemons if item is not running] == [["already_running"]] * 2
+        assert running.end() == 0
+    finally:
+        for item in daemons:
+            item.process.kill()
+            item.process.wait()
+
+
+def test_a_projector_that_is_no_daemon_is_waited_for(store: Store, start: Start) -> None:
+    filled(store)
+    with exclusive_lock(store.projector_lock):
+        stopped, running = start(), start()
+        until(lambda: stopped.events.count("waiting") == 2)
+        assert f"for process {os.getpid()} (" in stopped.said[0]["message"]
+        assert stopped.end() == 0
+    see_everything(store)
+    assert running.end(signal.SIGHUP) == 0
+    assert running.events[-1] == "stopped"
 
 
 def test_somebody_who_has_the_database_open_delays_rows_but_no_append(
