@@ -345,34 +345,3 @@ def _objects(answer: Answer) -> list[dict[str, Any]]:
         }
         for row in answer.rows
     ]
-
-
-@click.command()
-@store_options
-@wait_option(2.0)
-@json_option
-@click.pass_context
-def status(
-    context: click.Context,
-    root: Path | None,
-    database: Path | None,
-    wait_s: float,
-    as_json: bool,
-) -> None:
-    """Say what is behind, damaged, in use or odd; changes nothing.
-
-    Exit code 1 when something needs a person: lines in quarantine, incidents, stale tables, a
-    database that is held for longer than --wait or that can't be read. Being behind does not.
-
-    \b
-    Example:
-      provlog status
-      provlog status --json | jq .pending_lines
-    """
-    from projections.status import read_status  # noqa: PLC0415 - brings in YAML, for one command
-    from projections.status_page import status_page  # noqa: PLC0415 - as above
-
-    report = read_status(open_store(root, database), wait_s=wait_s)
-    click.echo(json_text(report) if as_json else status_page(report))
-    if report.attention:
-        context.exit(1)

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["truncated", "replaced", "edited", "gone", "duplicate", "fork"]
 
+RELATIONS = frozenset({"duplicate", "fork"})
+"""The kinds that tell what the directories hold now; the others tell of the past."""
+
 INCIDENT_FIELDS: Fields = (
     ("kind", "text"),
     ("log", "text"),

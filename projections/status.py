@@ -7,10 +7,14 @@ it is told all the same.
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from projections.acknowledging import Acknowledged
 from projections.adopting import adoptable
+from projections.age import age_of
+from projections.attention import attention_to_daemon, attention_to_database
+from projections.daemon_state import look
 from projections.database import connect, load_sql
 from projections.holders import Holder, holders
 from projections.lag import Lag, LagKind, checkpoints, count_lines, lags, status_of_log
@@ -20,10 +24,12 @@ from provenance_log.marker import ownership_reason
 from provenance_log.store import LOG_NAME, MANIFEST_NAME, SUMMARY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from projections.checkpoints import Checkpoint
+    from projections.daemon_hints import Mode
+    from projections.daemon_state import DaemonError, Presence
     from projections.database import Connection
     from provenance_log.store import SessionDirectory, Store
 
@@ -38,6 +44,10 @@ class LagRow:
     kind: LagKind
     lines: int
     size_bytes: int
+    age_s: float | None = None
+    """How long the first of the lines has waited, at most; None where no line waits."""
+    quiet_s: float | None = None
+    """How long nothing was done to the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,8 @@ class QuarantineRow:
     line_count: int
     first_line: int
     first_offset: int
+    acknowledged_count: int = 0
+    """How many of the lines a person has acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,26 @@ class IncidentRow:
     line_number: int | None
     line_offset: int | None
     detail: str | None
+    is_acknowledged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonFacts:
+    """The daemon that runs, or else the last one that did; times are RFC 3339 in UTC."""
+
+    is_running: bool
+    was_killed: bool = False
+    """True where the last one did not end by itself."""
+    pid: int | None = None
+    """None, as all the rest, where there never was a daemon."""
+    since: str | None = None
+    stopped: str | None = None
+    mode: Mode | None = None
+    """`watching`: the system tells of changes. `polling`: only the rescan finds them."""
+    mode_reason: str | None = None
+    rescan_s: float | None = None
+    last_error: DaemonError | None = None
+    errors: tuple[DaemonError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +121,8 @@ class StatusReport:
     problem: str | None
     holders: tuple[Holder, ...]
     projectors: tuple[Holder, ...]
-    """Who is projecting at the moment: at most one."""
+    """Who is projecting at the moment: at most one, a daemon or not."""
+    daemon: DaemonFacts
     session_count: int
     """Session directories that have a log."""
     logless_names: tuple[str, ...]
@@ -100,6 +133,8 @@ class StatusReport:
     pending_lines: int | None
     """None, as `pending_bytes`, where the database could not be read."""
     pending_bytes: int | None
+    pending_age_s: float | None
+    """For how long the first line that is not projected has waited, at most; 0 for none."""
     quarantine: tuple[QuarantineRow, ...]
     incidents: tuple[IncidentRow, ...]
     stale_tables: tuple[str, ...]
@@ -123,8 +158,10 @@ def read_status(store: Store, *, wait_s: float) -> StatusReport:
     findings, problem = _read_database(store, wait_s)
     known = findings.checkpoints if findings else ()
     is_projected = findings is not None
-    lag = () if problem else _lag_rows(store, lags(store, known))
-    findings = findings or DatabaseFindings()
+    lag = () if problem else _lag_rows(store, lags(store, known), known)
+    findings = _acknowledged(store, findings or DatabaseFindings())
+    presence = look(store)
+    daemon = _daemon(presence)
     return StatusReport(
         root=str(store.root),
         database=str(store.database),
@@ -132,20 +169,50 @@ def read_status(store: Store, *, wait_s: float) -> StatusReport:
         is_projected=is_projected,
         problem=None if problem is None else str(problem),
         holders=holders(store.database) if isinstance(problem, DatabaseHeld) else seen_holders,
-        projectors=holders(store.projector_lock),
+        projectors=() if presence.holder is None else (presence.holder,),
+        daemon=daemon,
         session_count=len(directories) - len(logless),
         logless_names=logless,
         adoptable_names=tuple(directory.name for directory in adoptable(store)),
         lag=lag,
         pending_lines=None if problem else sum(row.lines for row in lag),
         pending_bytes=None if problem else sum(row.size_bytes for row in lag),
+        pending_age_s=None if problem else max((row.age_s or 0.0 for row in lag), default=0.0),
         quarantine=findings.quarantine,
         incidents=findings.incidents,
         stale_tables=findings.stale_tables,
         unrefreshed_count=findings.unrefreshed_count,
         handwritten=tuple(_handwritten(store, directories)),
         unsafe_names=tuple(store.unsafe_names()),
-        attention=tuple(_attention(findings, problem)),
+        attention=(*attention_to_database(findings, problem), *attention_to_daemon(daemon, lag)),
+    )
+
+
+def _daemon(presence: Presence) -> DaemonFacts:
+    state = presence.state
+    if state is None:
+        return DaemonFacts(is_running=False)
+    is_running = presence.daemon is not None
+    return DaemonFacts(
+        is_running=is_running,
+        was_killed=not is_running and state.stopped is None,
+        pid=state.pid,
+        since=state.since,
+        stopped=state.stopped,
+        mode=state.mode,
+        mode_reason=state.mode_reason,
+        rescan_s=state.rescan_s,
+        last_error=state.last_error,
+        errors=state.errors,
+    )
+
+
+def _acknowledged(store: Store, findings: DatabaseFindings) -> DatabaseFindings:
+    known = Acknowledged.of(store)
+    return replace(
+        findings,
+        quarantine=known.quarantine(findings.quarantine),
+        incidents=known.incidents(findings.incidents),
     )
 
 
@@ -176,16 +243,19 @@ def _findings(connection: Connection) -> DatabaseFindings:
     )
 
 
-def _lag_rows(store: Store, found: Sequence[Lag]) -> tuple[LagRow, ...]:
-    return tuple(
-        LagRow(
-            lag.log,
-            lag.kind,
-            count_lines(store.sessions_dir / lag.log / LOG_NAME, lag.start) if lag.has_lines else 0,
-            lag.pending_bytes,
-        )
-        for lag in found
-    )
+def _lag_rows(
+    store: Store, found: Sequence[Lag], known: Sequence[Checkpoint]
+) -> tuple[LagRow, ...]:
+    by_log = {checkpoint.log: checkpoint for checkpoint in known}
+    return tuple(_lag_row(store, lag, by_log.get(lag.log)) for lag in found)
+
+
+def _lag_row(store: Store, lag: Lag, checkpoint: Checkpoint | None) -> LagRow:
+    path = store.sessions_dir / lag.log / LOG_NAME
+    lines = count_lines(path, lag.start) if lag.has_lines else 0
+    age = age_of(path, lag.start, checkpoint) if lines else None
+    row = LagRow(lag.log, lag.kind, lines, lag.pending_bytes)
+    return row if age is None else replace(row, age_s=age.age_s, quiet_s=age.quiet_s)
 
 
 def _handwritten(store: Store, directories: Sequence[SessionDirectory]) -> list[str]:
@@ -213,21 +283,3 @@ def _size_of(path: Path) -> int | None:
         return path.stat().st_size if path.is_file() else None
     except OSError:
         return None
-
-
-def _attention(findings: DatabaseFindings, problem: ProvlogError | None) -> Iterator[str]:
-    if problem is not None:
-        yield problem.message + (f"; {problem.hint}" if problem.hint else "")
-    if findings.stale_tables:
-        names = ", ".join(findings.stale_tables)
-        yield f"filled by another definition: {names}; run `provlog project`"
-    if findings.quarantine:
-        lines = _counted(sum(row.line_count for row in findings.quarantine), "line")
-        logs = _counted(len({row.log for row in findings.quarantine}), "log")
-        yield f"{lines} in {logs} could not be read"
-    if findings.incidents:
-        yield _counted(len(findings.incidents), "incident")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

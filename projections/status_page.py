@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
+from projections.daemon_state import shown_time
 from projections.printing import one_line
 from projections.text_tables import facts_table, section, table_or_nothing, unless_zero
-from provenance_log.terminal import count, escape, size
+from provenance_log.terminal import count, duration, escape, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from projections.holders import Holder
-    from projections.status import StatusReport
+    from projections.status import DaemonFacts, StatusReport
 
 _NAMES_MAX = 5
 _LISTED_MAX = 50
@@ -35,11 +37,16 @@ def _state(report: StatusReport) -> list[tuple[str, str]]:
         ("store", report.root),
         ("database", _database(report)),
         ("held by", _names(f"{_process(holder)} to {holder.mode}" for holder in report.holders)),
-        ("projecting", _names(map(_process, report.projectors))),
+        ("daemon", _daemon(report.daemon)),
+        ("last error", _last_error(report.daemon)),
+        (
+            "projecting",
+            "" if report.daemon.is_running else _names(map(_process, report.projectors)),
+        ),
         ("sessions", count(report.session_count)),
         ("behind by", _behind(report)),
-        ("quarantine", f"{count(sum(row.line_count for row in report.quarantine))} lines"),
-        ("incidents", count(len(report.incidents))),
+        ("quarantine", _quarantined(report)),
+        ("incidents", _counted_incidents(report)),
         ("stale tables", _names(report.stale_tables) or "none"),
         ("to refresh", unless_zero(report.unrefreshed_count, "sessions' manifest and summary")),
         ("no log", _names(report.logless_names)),
@@ -64,7 +71,49 @@ def _behind(report: StatusReport) -> str:
         return "not known, as the database can't be read"
     if not report.lag:
         return "nothing"
-    return f"{count(report.pending_lines)} lines, {size(report.pending_bytes)}"
+    behind = f"{count(report.pending_lines)} lines, {size(report.pending_bytes)}"
+    if not report.pending_age_s:
+        return behind
+    return f"{behind}, for {duration(report.pending_age_s * 1000)} at most"
+
+
+def _daemon(daemon: DaemonFacts) -> str:
+    if daemon.since is None:
+        return "not running"
+    if not daemon.is_running:
+        if daemon.stopped is not None:
+            return f"not running, ended {shown_time(daemon.stopped)}"
+        return f"not running: process {daemon.pid} was killed, or the system went down"
+    how = "inotify" if sys.platform == "linux" else "watching"
+    if daemon.mode == "polling":
+        how = f"polling every {daemon.rescan_s:g} s"
+        how += f" ({one_line(daemon.mode_reason)})" if daemon.mode_reason else ""
+    return f"process {daemon.pid} since {shown_time(daemon.since)}, {how}"
+
+
+def _last_error(daemon: DaemonFacts) -> str:
+    error = daemon.last_error
+    if error is None:
+        return ""
+    end = "goes on" if daemon.is_running else "not over when it ended"
+    if error.over is not None:
+        end = f"over since {shown_time(error.over)}"
+    return f"{shown_time(error.since)}, {end}: {one_line(error.message)}"
+
+
+def _quarantined(report: StatusReport) -> str:
+    lines = f"{count(sum(row.line_count for row in report.quarantine))} lines"
+    return lines + _acknowledged(sum(row.acknowledged_count for row in report.quarantine))
+
+
+def _counted_incidents(report: StatusReport) -> str:
+    return count(len(report.incidents)) + _acknowledged(
+        sum(row.is_acknowledged for row in report.incidents)
+    )
+
+
+def _acknowledged(number: int) -> str:
+    return f", {count(number)} of them acknowledged" if number else ""
 
 
 def _names(names: Iterable[str]) -> str:
@@ -80,21 +129,35 @@ def _adoptable(names: Sequence[str]) -> str:
 
 def _lag(report: StatusReport) -> str:
     rows = report.lag[:_LISTED_MAX]
-    cells = [(row.log, row.kind, count(row.lines), size(row.size_bytes)) for row in rows]
-    return table_or_nothing(("log", "why", "lines", "bytes"), cells)
+    cells = [
+        (
+            *(row.log, row.kind, count(row.lines), size(row.size_bytes)),
+            "" if row.age_s is None else duration(row.age_s * 1000),
+        )
+        for row in rows
+    ]
+    return table_or_nothing(("log", "why", "lines", "bytes", "for at most"), cells)
 
 
 def _quarantine(report: StatusReport) -> str:
     cells = [
-        (row.log, row.reason, count(row.line_count), row.first_line, row.first_offset)
+        (
+            *(row.log, row.reason, count(row.line_count), row.first_line, row.first_offset),
+            count(row.acknowledged_count),
+        )
         for row in report.quarantine[:_LISTED_MAX]
     ]
-    return table_or_nothing(("log", "reason", "lines", "first line", "at byte"), cells)
+    headers = ("log", "reason", "lines", "first line", "at byte", "acknowledged")
+    return table_or_nothing(headers, cells)
 
 
 def _incidents(report: StatusReport) -> str:
     cells = [
-        (row.kind, row.log, row.other_log, row.line_number, one_line(row.detail))
+        (
+            *(row.kind, row.log, row.other_log, row.line_number),
+            *("yes" if row.is_acknowledged else "no", one_line(row.detail)),
+        )
         for row in report.incidents[:_LISTED_MAX]
     ]
-    return table_or_nothing(("kind", "log", "other log", "line", "what"), cells)
+    headers = ("kind", "log", "other log", "line", "acknowledged", "what")
+    return table_or_nothing(headers, cells)

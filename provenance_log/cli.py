@@ -109,7 +109,7 @@ COMMANDS = {
     "show": Entry("projections.commands:show", "Show one session and its actions."),
     "stats": Entry("projections.commands:stats", "Count actions by tool, type and status."),
     "query": Entry("projections.commands:query", "Run SQL over the database, read-only."),
-    "status": Entry("projections.commands:status", "Say what is behind, damaged or in use."),
+    "status": Entry("projections.status_command:status", "Say what is behind, damaged or in use."),
     "verify": Entry("projections.verify_command:verify", "Check logs for damage and change."),
 }
 

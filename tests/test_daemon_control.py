@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -103,9 +104,48 @@ def test_a_daemon_that_was_killed_is_not_taken_for_one_that_runs(
     assert look(store).daemon is None
     state = read_state(store)
     assert (state and state.pid, state and state.stopped) == (pid, None)
+    status = provlog("status")
+    assert status.returncode == 0
+    assert f"not running: process {pid} was killed" in status.stdout
     assert provlog("daemon", "stop").stdout == "no daemon is running\n"
     assert provlog("daemon", "--detach").returncode == 0
     assert pid_of(store) != pid
+
+
+def test_status_tells_how_the_daemon_is_and_needs_a_person_while_it_fails(
+    store: Store, provlog: Provlog
+) -> None:
+    provlog("daemon", "--detach", "--rescan", "0.1", "--poll")
+    pid = pid_of(store)
+    calm = provlog("status")
+    assert calm.returncode == 0
+    assert re.search(
+        rf"^daemon +process {pid} since 20.* UTC, polling every 0.1 s", calm.stdout, re.MULTILINE
+    )
+
+    link = store.sessions_dir / "bad" / "actions.jsonl"
+    link.parent.mkdir()
+    link.symlink_to("elsewhere")
+    until(lambda: bool((state := read_state(store)) and state.errors))
+    bad = provlog("status", "--json")
+    report = json.loads(bad.stdout)
+    assert (bad.returncode, report["daemon"]["is_running"], report["daemon"]["mode"]) == (
+        1,
+        True,
+        "polling",
+    )
+    error = report["daemon"]["last_error"]
+    assert (error["event"], error["over"]) == ("log", None)
+    assert error["message"] == f"{link}: not a plain file; it is passed over"
+    assert report["attention"] == [f"the daemon is in trouble: {error['message']}"]
+
+    link.unlink()
+    until(lambda: bool((state := read_state(store)) and state.errors[0].over))
+    over = provlog("status")
+    assert over.returncode == 0
+    assert re.search(
+        r"^last error +20.* UTC, over since 20.* UTC: .*/bad/", over.stdout, re.MULTILINE
+    )
 
 
 def test_a_daemon_that_does_not_end_is_named(store: Store, provlog: Provlog) -> None:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import pytest
 from looking_cases import make_store, record, tool_call
 
+from projections.daemon_state import DaemonError
 from projections.database import connect
-from projections.holders import holders
+from projections.holders import Holder, holders
 from projections.lag import checkpoints, count_lines, lags
 from projections.projector import catch_up
-from projections.status import LagRow, QuarantineRow, StatusReport, read_status
+from projections.status import (
+    DaemonFacts,
+    IncidentRow,
+    LagRow,
+    QuarantineRow,
+    StatusReport,
+    read_status,
+)
 from provenance_log.recording import reopen_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from projections.lag import Lag
@@ -54,6 +63,11 @@ def lags_of(store: Store) -> list[Lag]:
         return lags(store, checkpoints(connection))
 
 
+def ageless(rows: Sequence[LagRow]) -> tuple[LagRow, ...]:
+    """The rows without what depends on the clock."""
+    return tuple(replace(row, age_s=None, quiet_s=None) for row in rows)
+
+
 def log_of(store: Store, name: str = NAME) -> Path:
     return store.sessions_dir / name / "actions.jsonl"
 
@@ -84,7 +98,7 @@ def test_a_store_without_a_database_is_behind_by_everything_and_well(store: Stor
 
     report = status_of(store)
 
-    assert report.lag == (LagRow(NAME, "new", 2, size_bytes),)
+    assert ageless(report.lag) == (LagRow(NAME, "new", 2, size_bytes),)
     assert (report.pending_lines, report.pending_bytes) == (2, size_bytes)
     assert (report.is_projected, report.database_bytes, report.attention) == (False, None, ())
 
@@ -103,7 +117,7 @@ def test_lag_is_told_in_lines_and_bytes(filled: Store) -> None:
 
     report = status_of(filled)
 
-    assert report.lag == (LagRow(NAME, "behind", 5, pending_bytes),)
+    assert ageless(report.lag) == (LagRow(NAME, "behind", 5, pending_bytes),)
     assert (report.pending_lines, report.pending_bytes) == (5, pending_bytes)
     assert report.attention == ()
 
@@ -295,6 +309,23 @@ def test_a_reader_is_named_and_needs_nobody(calm: Store, held: subprocess.Popen[
 def test_our_own_lock_is_nobodys(calm: Store) -> None:
     with connect(calm.database, read_only=True):
         assert holders(calm.database) == ()
+
+
+def test_every_key_of_the_json_is_documented(repository: Path) -> None:
+    text = (repository / "docs" / "status.md").read_text("utf-8")
+    documented = set(re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE))
+    below = {
+        "lag": LagRow,
+        "holders": Holder,
+        "quarantine": QuarantineRow,
+        "incidents": IncidentRow,
+        "daemon": DaemonFacts,
+        "daemon.last_error": DaemonError,
+    }
+    keys = {field.name for field in fields(StatusReport)}
+    keys |= {f"{key}.{field.name}" for key, row in below.items() for field in fields(row)}
+
+    assert documented == keys
 
 
 def test_looking_at_the_status_changes_no_file(filled: Store) -> None:
