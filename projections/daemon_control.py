@@ -146,7 +146,7 @@ def stop(store: Store, *, timeout_s: float) -> str:
         return "no daemon is running"
     pid = found.holder.pid
     if found.daemon is None:
-        message = f"held by {process_text(found.holder)}, which is no daemon of this store"
+        message = f"held by {process_text(found.holder)}, which is not known as a daemon"
         hint = f"wait for it to finish, or end it with `kill {pid}`"
         raise LockHeld(message, path=store.projector_lock, hint=hint)
     _ask_to_end(store, found.holder)

@@ -72,7 +72,7 @@ class DaemonRecord:
     def ended_by(self, error: BaseException) -> None:
         """Keep what ended the daemon against its will."""
         moment = now_text()
-        text = f"{type(error).__name__}: {error}"[:_MESSAGE_CHARACTERS_MAX]
+        text = _on_one_line(f"{type(error).__name__}: {error}")
         failure = DaemonError("end", "ended", text, moment)
         self._change(replace(self._state.with_error(failure), stopped=moment))
 
@@ -115,5 +115,10 @@ class DaemonRecord:
             return state
         if notice.level == "info":
             return state.without(kind, moment)
-        message = notice.message[:_MESSAGE_CHARACTERS_MAX]
+        message = _on_one_line(notice.message)
         return state.with_error(DaemonError(kind, notice.event, message, moment))
+
+
+def _on_one_line(message: str) -> str:
+    """Return a message with the hint of a `ProvlogError` behind it and not below it."""
+    return message.replace("\nhint: ", "; ")[:_MESSAGE_CHARACTERS_MAX]

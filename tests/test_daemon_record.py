@@ -32,7 +32,7 @@ class Kept:
     @property
     def errors(self) -> list[tuple[str, str, bool]]:
         """Each error by kind and message, and whether it is over."""
-        return [(e.kind, e.message.split("\n")[0], e.over is not None) for e in self.state.errors]
+        return [(e.kind, e.message, e.over is not None) for e in self.state.errors]
 
 
 def test_a_daemon_that_begins_says_who_it_is(store: Store) -> None:
@@ -55,13 +55,13 @@ def test_an_error_goes_on_until_that_kind_is_over(store: Store) -> None:
     kept = Kept(store)
     kept.complaints.about("log", ["a: unreadable"])
     kept.complaints.failed(DatabaseHeld("held by process 1"))
-    kept.complaints.failed(ProvlogError("the disk is full"))
-    both = [("log", "a: unreadable", False), ("projection", "the disk is full", False)]
+    kept.complaints.failed(ProvlogError("disk full", hint="free some"))
+    both = [("log", "a: unreadable", False), ("projection", "disk full; free some", False)]
     assert kept.errors == both
     kept.complaints.worked()
     assert kept.errors == [
         ("log", "a: unreadable", False),
-        ("projection", "the disk is full", True),
+        ("projection", "disk full; free some", True),
     ]
     last = kept.state.last_error
     assert last is not None
