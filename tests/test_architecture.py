@@ -45,6 +45,8 @@ def files_below(*folders: str, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def is_made_by_a_tool(path: Path) -> bool:
+    if path == ROOT / ".git":
+        return True  # a file where git has the directory elsewhere, in a worktree
     folders = set(path.relative_to(ROOT).parts[:-1]) - {".ci"}
     return any(folder == "__pycache__" or folder.startswith(".") for folder in folders)
 
