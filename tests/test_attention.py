@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from projecting import Log, rewrite
@@ -17,9 +17,10 @@ from projections.rebuild import rebuild
 from projections.status import DaemonFacts, LagRow, StatusReport, read_status
 from provenance_log.store import Store
 
+LONG_AGO = "2026-01-01T00:00:00.000Z"
 
-def running_for(seconds: float, *errors: DaemonError, rescan_s: float = 2.0) -> DaemonFacts:
-    since = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
+def running(*errors: DaemonError, rescan_s: float = 2.0, since: str = LONG_AGO) -> DaemonFacts:
     return DaemonFacts(
         is_running=True,
         pid=7,
@@ -40,27 +41,31 @@ WAITING = LagRow("a", "behind", 3, 300, age_s=100.0, quiet_s=50.0)
 @pytest.mark.parametrize(
     ("daemon", "lag", "expected"),
     [
-        (running_for(1000), (), []),
-        (running_for(1000, OVER, HELD), (), []),
-        (running_for(1000, FULL), (), ["the daemon is in trouble: the disk is full"]),
-        (replace(running_for(1000, FULL), is_running=False), (WAITING,), []),
+        (running(), (), []),
+        (running(OVER, HELD), (), []),
+        (running(FULL), (), ["the daemon is in trouble: the disk is full"]),
+        (replace(running(FULL), is_running=False), (WAITING,), []),
         (DaemonFacts(is_running=False), (WAITING,), []),
         (
-            running_for(1000, HELD),
+            running(HELD),
             (WAITING,),
             ["lines have waited for 1 m 40 s although a daemon runs"],
         ),
-        (running_for(1000), (replace(WAITING, quiet_s=1.0),), []),
-        (running_for(1000), (replace(WAITING, age_s=50.0),), []),
-        (running_for(1000), (replace(WAITING, age_s=None, quiet_s=None),), []),
-        (running_for(30), (WAITING,), []),
-        (running_for(1000, rescan_s=15.0), (WAITING,), []),
+        (running(), (replace(WAITING, quiet_s=1.0),), []),
+        (running(), (replace(WAITING, age_s=50.0),), []),
+        (running(), (replace(WAITING, age_s=None, quiet_s=None),), []),
+        (running(rescan_s=15.0), (WAITING,), []),
     ],
 )
 def test_a_daemon_needs_a_person_when_it_fails_or_lets_lines_wait(
     daemon: DaemonFacts, lag: tuple[LagRow, ...], expected: list[str]
 ) -> None:
     assert list(attention_to_daemon(daemon, lag)) == expected
+
+
+def test_what_waited_before_a_daemon_was_started_says_nothing_about_it() -> None:
+    now = datetime.now(UTC).isoformat()
+    assert list(attention_to_daemon(running(since=now), (WAITING,))) == []
 
 
 def report_of(store: Store) -> StatusReport:
