@@ -18,7 +18,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from projections import rebuild
-from projections.daemon_database import ClosedDatabase
+from projections.daemon_database import ClosedDatabase, DatabaseChanged
 from projections.daemon_files import QUIET_S, DerivedFiles
 from projections.daemon_hints import Hints
 from projections.daemon_notices import Complaints, Notice
@@ -135,6 +135,9 @@ class Daemon:
         try:
             with rebuild.named_errors(self._store):
                 self._catch_up()
+        except DatabaseChanged:
+            self._logs_seen = None
+            self._wake.set()
         except rebuild.RebuildAbandoned:
             self._say("info", "abandoned", "the rebuild; the next start begins it again")
         except ProvlogError as error:

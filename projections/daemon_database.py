@@ -30,6 +30,10 @@ _HELD_WAIT_S = 1.0
 _Signature = tuple[tuple[int, ...] | None, ...]
 
 
+class DatabaseChanged(Exception):
+    """Somebody deleted, replaced or wrote to the database since it was looked at: look again."""
+
+
 class ClosedDatabase:
     """The database between two batches: closed, and what we know of it."""
 
@@ -48,7 +52,14 @@ class ClosedDatabase:
 
     @contextmanager
     def opened(self) -> Iterator[Connection]:
-        """Open the database for the block; raises `DatabaseHeld` after a moment."""
+        """Open the database for the block; raises `DatabaseHeld` after a moment.
+
+        Raises `DatabaseChanged` where it is not as we left it: its checkpoints may be others than
+        those that are known, or it may be a new and empty file.
+        """
+        if self._left is not None and _signature(self._store.database) != self._left:
+            self._left = None
+            raise DatabaseChanged
         with rebuild.open_database(self._store, wait_s=_HELD_WAIT_S) as connection:
             self._left = None
             before = _identity(self._store.database)
@@ -75,8 +86,10 @@ class ClosedDatabase:
             found = _signature(self._store.database)
             if found == self._left:
                 return False
-            self.doubt = self._look_inside(is_cut=_is_shorter(found, self._left))
+            left, self._left = self._left, None
+            self.doubt = self._look_inside(is_cut=_is_shorter(found, left))
         if self.doubt is not None:
+            self._left = None
             self._rebuild(self.doubt)
         return True
 

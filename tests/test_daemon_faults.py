@@ -180,6 +180,27 @@ def test_with_nothing_to_do_the_database_is_not_opened(
     assert watched.daemon._line_count == 18
 
 
+def test_a_database_that_is_deleted_after_it_was_looked_at_is_made_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C3: opening it for the derived files would make an empty one, which looks as we left it."""
+    watched = Watched(filled(store))
+    watched.look()
+    refresh = watched.daemon._files.refresh
+
+    def delete_and_refresh(**arguments: bool) -> None:
+        store.database.unlink()
+        monkeypatch.undo()
+        refresh(**arguments)
+
+    monkeypatch.setattr(watched.daemon._files, "refresh", delete_and_refresh)
+    watched.daemon._is_hinted = False
+    for _ in range(2):
+        watched.daemon._look()
+    assert watched.told == ["quarantined", "rebuilding", "rebuilt"]
+    assert content(store) == rebuilt(store)
+
+
 def test_an_older_database_that_is_put_back_is_caught_up(store: Store) -> None:
     catch_up(filled(store))
     older = store.root / "older"
