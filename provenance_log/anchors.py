@@ -6,12 +6,21 @@ its end is still there and that the chain was not computed anew.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from provenance_log.errors import ProvlogError
-from provenance_log.format import COLUMN_INTEGER_MAX
+from provenance_log.errors import LineInvalid, ProvlogError
+from provenance_log.format import COLUMN_INTEGER_MAX, decode
+from provenance_log.reader import open_for_reading, read_first_line
 from provenance_log.strict_json import INTEGER_MAX
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MANIFEST_NAME = "manifest.yaml"
 
 MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 """A manifest that this program writes is far smaller."""
@@ -57,6 +66,36 @@ def anchor_of_manifest(content: bytes) -> Anchor | None:
     if len(starts) > 1:
         raise ProvlogError("has several `log:` blocks", line=starts[1] + 1, hint=_HINT)
     return _anchor_of_block(lines, starts[0])
+
+
+def anchor_beside(log: Path) -> Anchor | None:
+    """Return the anchor of the manifest beside a log; None where a person wrote the manifest.
+
+    The manifest that a log was reconstructed from is about the log that was lost. Raises
+    `ProvlogError` for a manifest that can't be read, and as `anchor_of_manifest` does.
+    """
+    path = log.with_name(MANIFEST_NAME)
+    try:
+        with os.fdopen(open_for_reading(path), "rb") as file:
+            content = file.read(MANIFEST_BYTES_MAX + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ProvlogError(f"can't be read: {error.strerror or error}", path=path) from error
+    return None if _is_source_of(log, content) else anchor_of_manifest(content)
+
+
+def _is_source_of(log: Path, manifest: bytes) -> bool:
+    raw = read_first_line(log)
+    try:
+        value = decode(raw.content) if raw is not None and raw.content is not None else {}
+    except LineInvalid:
+        return False
+    session = (value.get("details") or {}).get("session")
+    source = session.get("source") if isinstance(session, dict) else None
+    if not isinstance(source, dict) or source.get("reconstructed") is not True:
+        return False
+    return source.get("sha256") == hashlib.sha256(manifest).hexdigest()
 
 
 def _anchor_of_block(lines: list[bytes], start: int) -> Anchor:

@@ -100,6 +100,10 @@ COMMANDS = {
     ),
     "adopt": Entry("projections.adopt_command:adopt", "Make logs of manifests kept by hand."),
     "copy": Entry("provenance_log.copy_command:copy", "Copy sessions to or from another project."),
+    "archive": Entry(
+        "provenance_log.archive_command:archive", "Pack finished sessions, a file per month."
+    ),
+    "restore": Entry("provenance_log.archive_command:restore", "Bring archived sessions back."),
     "tail": Entry("provenance_log.tail_command:tail", "Show the last actions and those to come."),
     "project": Entry("projections.commands:project", "Project new log lines into the database."),
     "rebuild": Entry("projections.commands:rebuild", "Replay every log into a new database."),

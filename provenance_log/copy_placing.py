@@ -22,7 +22,13 @@ from provenance_log.copy_source import SourceRefused, end_of_lines
 from provenance_log.errors import LogUnsafe, ProvlogError
 from provenance_log.marker import ownership_reason
 from provenance_log.reader import START, open_for_reading, read_chunk
-from provenance_log.store import LOG_NAME, SessionDirectory, is_safe_name, read_session_id
+from provenance_log.store import (
+    LOG_NAME,
+    SessionDirectory,
+    is_safe_name,
+    next_free_name,
+    read_session_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -38,8 +44,6 @@ LOCK_WAIT_S = 10.0
 
 _PENDING_NAME = ".copy-pending.json"
 _LEFTOVER = re.compile(r"\.copy-[0-9a-f]{8}|\.\.copy-pending\.json\.[0-9a-f]{8}\.tmp")
-_MINUTE_NAME = re.compile(r"(\d{4}(?:-\d\d){4})-\d+")
-_NAME_LENGTH_MAX = 120
 
 
 class Placing:
@@ -61,13 +65,10 @@ class Placing:
 
     def next_name(self, wanted: str) -> str:
         """Return `wanted`, or the first of `wanted-2`, `wanted-3` … that nothing has."""
-        minute = _MINUTE_NAME.fullmatch(wanted)
-        stem = minute[1] if minute else wanted[:_NAME_LENGTH_MAX]
-        name, number = wanted, 1
-        while name in self._names or os.path.lexists(self.store.sessions_dir / name):
-            number += 1
-            name = f"{stem}-{number}"
-        return name
+        sessions_dir = self.store.sessions_dir
+        return next_free_name(
+            wanted, lambda name: name in self._names or os.path.lexists(sessions_dir / name)
+        )
 
     def claim(self, session_id: str, directory: SessionDirectory) -> None:
         """Remember what was copied; after a dry run it is still where it was."""

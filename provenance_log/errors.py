@@ -120,3 +120,11 @@ class TranscriptInvalid(ProvlogError):
 
 class ManifestInvalid(ProvlogError):
     """The manifest can't be read as one; nothing was made of it, and it was left as it is."""
+
+
+class ArchiveDamaged(ProvlogError):
+    """A file of the archive does not hold what its index says; nothing was changed."""
+
+
+class ArchiveRefused(ProvlogError):
+    """Something keeps a session from being archived or restored; it was left as it is."""

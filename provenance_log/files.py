@@ -267,6 +267,12 @@ def place_directory(staged: Path, target: Path) -> None:
     sync_directory(target.parent)
 
 
+def rename_directory(source: Path, target: Path) -> None:
+    """Give a directory another name beside it, durably; nobody else may want that name."""
+    os.rename(source, target)
+    sync_directory(target.parent)
+
+
 @contextmanager
 def exclusive_lock(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a lock file while the block runs; the kernel frees it when the process dies.

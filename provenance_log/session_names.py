@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from provenance_log.archive_index import archived_as, read_index_leniently
 from provenance_log.errors import LineInvalid, SessionNotFound
 from provenance_log.format import decode_timed
 from provenance_log.reader import read_first_line, session_id_of_log
@@ -166,4 +167,7 @@ def _not_found(store: Store, given: str, name: str) -> list[SessionLog]:
     hint = "`provlog sessions --all` lists the sessions"
     if any(directory.name == name for directory in store.session_directories()):
         hint = "this directory has no log; `provlog adopt` makes one of its manifest"
+    archived = archived_as(read_index_leniently(store)[0], given) if given else []
+    if archived:
+        hint = f"it is archived: `provlog restore {archived[0].session_id}` brings it back"
     raise SessionNotFound(f"no session {given}", hint=hint)

@@ -22,7 +22,7 @@ from provenance_log.errors import ProvlogError, StoreNotFound, StoreNotWritable
 from provenance_log.reader import read_first_line, session_id_of_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT_BELOW_PROJECT = Path(".claude") / "provenance"
 LOG_NAME = "actions.jsonl"
@@ -34,6 +34,8 @@ ENV_ROOT = "PROVENANCE_ROOT"
 ENV_DATABASE = "PROVENANCE_DB"
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_MINUTE_NAME = re.compile(r"(\d{4}(?:-\d\d){4})-\d+")
+_STEM_LENGTH_MAX = 120
 _RESERVED_NAME = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 _DATABASE_SETTING = re.compile(
     r"""^database:\s*(?:"([^"]*)"|'((?:[^']|'')*)'|((?:[^#\n]|(?<=\S)#)*?))\s*(?:\s#.*)?$"""
@@ -90,6 +92,11 @@ class Store:
     def by_id_dir(self) -> Path:
         """One small file per session id, which holds the name of its directory."""
         return self.indices_dir / "by-id"
+
+    @property
+    def archive_dir(self) -> Path:
+        """The directory of archived sessions, and of their index."""
+        return self.root / "archive"
 
     @property
     def projector_lock(self) -> Path:
@@ -194,6 +201,20 @@ def is_safe_name(name: str) -> bool:
         and not name.endswith(".")
         and _RESERVED_NAME.fullmatch(name) is None
     )
+
+
+def next_free_name(wanted: str, is_taken: Callable[[str], bool]) -> str:
+    """Return `wanted`, or the first of `wanted-2`, `wanted-3` … that is not taken.
+
+    The number of a session of the same minute is counted on, not added to.
+    """
+    minute = _MINUTE_NAME.fullmatch(wanted)
+    stem = minute[1] if minute else wanted[:_STEM_LENGTH_MAX]
+    name, number = wanted, 1
+    while is_taken(name):
+        number += 1
+        name = f"{stem}-{number}"
+    return name
 
 
 def read_session_id(directory: SessionDirectory) -> str | None:
