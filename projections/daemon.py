@@ -23,6 +23,7 @@ from projections.daemon_files import QUIET_S, DerivedFiles
 from projections.daemon_hints import Hints
 from projections.daemon_notices import Complaints, Notice
 from provenance_log import files
+from provenance_log.archive_index import mark_of_index
 from provenance_log.errors import DatabaseCorrupt, LockHeld, ProvlogError
 from provenance_log.store import LOG_NAME
 
@@ -201,7 +202,7 @@ class Daemon:
 
 
 def _look_of_logs(store: Store) -> int:
-    """Return a number that changes when any log, as far as its status tells, did.
+    """Return a number that changes when any log, or the archive's index, did by its status.
 
     Costs a tenth of a plan, which is what an idle daemon spends its time on.
     Raises `StoreNotFound` when the directory of sessions is not there.
@@ -212,7 +213,7 @@ def _look_of_logs(store: Store) -> int:
     except OSError:
         store.session_directories()
         raise
-    return hash(frozenset(marks))
+    return hash((frozenset(marks), mark_of_index(store)))
 
 
 def _mark(directory: str) -> tuple[str, tuple[int, ...]]:

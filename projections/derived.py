@@ -12,6 +12,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from projections.archived import Away
 from projections.facts import read_facts
 from projections.indices import render_indices
 from projections.manifest import decoded_object, render_manifest
@@ -44,6 +45,11 @@ class ExpectedFile:
     content: bytes
     log: str | None = None
     session_id: str | None = None
+
+    @property
+    def session_directory(self) -> str:
+        """The name of the directory of the session that the file is about."""
+        return self.content.decode().strip() if self.log is None else self.log
 
     def path(self, store: Store) -> Path:
         """Return where the file belongs."""
@@ -137,9 +143,16 @@ def is_reconstructed(session: Row) -> bool:
 
 
 def write_files(store: Store, expected: Iterable[ExpectedFile]) -> DerivedReport:
-    """Make every file hold what it should, and report what became of each."""
+    """Make every file hold what it should, and report what became of each.
+
+    An archived session has no directory to write into, even if its rows are kept: its files are
+    in the archive, and the name of its directory may be another session's by now.
+    """
     outcome = _Outcome()
+    away = Away(store)
     for file in expected:
+        if file.session_id is not None and away.holds(file.session_id, file.session_directory):
+            continue
         path = file.path(store)
         try:
             _write(store, file, path, outcome)

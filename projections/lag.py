@@ -11,6 +11,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from projections.archived import Away
 from projections.checkpoints import Checkpoint
 from projections.database import load_sql
 
@@ -58,9 +59,11 @@ def checkpoints(connection: Connection) -> list[Checkpoint]:
 def lags(store: Store, known: Sequence[Checkpoint]) -> list[Lag]:
     """Return the logs that differ from their checkpoints, in bytewise order of their names.
 
-    Bytes at the end of a log that no newline follows are not there yet (invariant B1).
+    Bytes at the end of a log that no newline follows are not there yet (invariant B1). An archived
+    session whose rows are kept has no log to be behind of.
     """
-    by_log = {checkpoint.log: checkpoint for checkpoint in known}
+    away = Away(store)
+    by_log = {checkpoint.log: checkpoint for checkpoint in known if not away.keeps(checkpoint)}
     found = []
     for directory in store.session_directories():
         checkpoint = by_log.pop(directory.name, None)

@@ -13,8 +13,10 @@ import stat
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from projections.archived import is_projected_from
 from projections.checkpoints import Checkpoint, advance, at_start, examine, read_until
 from projections.duplicates import Comparisons, Copy
 from projections.incidents import Incident
@@ -22,10 +24,10 @@ from provenance_log.errors import LogUnsafe
 from provenance_log.reader import first_line, session_id_of_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from projections.incidents import Kind
+    from provenance_log.archive_index import ArchivedSession
     from provenance_log.reader import Chunk
     from provenance_log.store import SessionDirectory, Store
 
@@ -63,6 +65,8 @@ class SessionPlan:
     """Duplicates and forks, as the directories are now."""
     observed: tuple[Incident, ...] = ()
     """What was seen to have happened since the last look."""
+    archived: ArchivedSession | None = None
+    """Where no directory holds the log of `source`, which has to be unpacked first."""
 
     @property
     def size_bytes(self) -> int:
@@ -91,11 +95,14 @@ def make_plan(
     checkpoints: Iterable[Checkpoint],
     comparisons: Comparisons,
     limits: Mapping[str, int] | None = None,
+    archived: Callable[[], Mapping[str, ArchivedSession]] = dict,
 ) -> Plan:
     """Look at every log and return what has to be done.
 
     A log that looks untouched by its status is not opened. `limits` confines the look to the logs
-    named there, each up to a byte: the state of a moment in the past.
+    named there, each up to a byte: the state of a moment in the past. `archived` is asked for the
+    archived sessions after the directories were looked at: a session gets into the index before
+    its directory goes, so it is never missed in both.
     Raises `StoreNotFound` when the directory of sessions is not there: its disk may be missing,
     which is no reason to forget every session.
     """
@@ -104,7 +111,8 @@ def make_plan(
         for directory in store.session_directories()
         if limits is None or directory.name in limits
     ]
-    return _Survey(checkpoints, comparisons, limits or {}).plan(directories)
+    survey = _Survey(checkpoints, comparisons, limits or {})
+    return survey.plan(directories, archived)
 
 
 @contextmanager
@@ -149,9 +157,14 @@ class _Survey:
         self._claimed: set[tuple[str, str]] = set()
         self._newcomers: list[Member] = []
         self._present: set[str] = set()
+        self._archived: Mapping[str, ArchivedSession] = {}
         self._problems: list[str] = []
 
-    def plan(self, directories: Iterable[SessionDirectory]) -> Plan:
+    def plan(
+        self,
+        directories: Iterable[SessionDirectory],
+        archived: Callable[[], Mapping[str, ArchivedSession]],
+    ) -> Plan:
         for directory in directories:
             try:
                 self._look_at(directory)
@@ -162,12 +175,14 @@ class _Survey:
             except OSError as error:
                 self._problems.append(f"{directory.log}: {error.strerror or error}")
                 self._keep(directory)
+        self._archived = archived()
         self._match_newcomers()
         touched = self._incidents.keys() | {
             session_id
             for session_id, members in self._members.items()
             if any(member.is_changed for member in members)
         }
+        touched |= {item for item in self._archived if self._is_touched_by_archiving(item)}
         # What is cleared comes first: until then its rows have no log that accounts for them.
         plans = [plan for plan in map(self._plan_session, sorted(touched)) if plan is not None]
         plans.sort(key=lambda plan: not plan.must_clear)
@@ -227,11 +242,23 @@ class _Survey:
         for stored in (item for items in self._stored.values() for item in items):
             if (stored.session_id, stored.log) in self._claimed:
                 continue
+            if stored.session_id in self._archived:
+                continue  # nothing happened to it but that it was archived
             if stored.log in self._present:
                 kind: Kind = "replaced" if self._holds_a_session(stored.log) else "truncated"
             else:
                 kind = "gone"
             self._observe(kind, stored, _TOLD[kind])
+
+    def _is_touched_by_archiving(self, session_id: str) -> bool:
+        """Say whether the rows of an archived session have to be cleared, or made."""
+        if session_id in self._members:
+            return False
+        stored = self._stored_of_session.get(session_id, [])
+        entry = self._archived[session_id]
+        if not entry.keep_rows:
+            return bool(stored)
+        return len(stored) != 1 or not is_projected_from(stored[0], entry)
 
     def _moved(self, newcomer: Member) -> Member | None:
         session_id, log = newcomer.checkpoint.session_id, newcomer.checkpoint.log
@@ -260,6 +287,13 @@ class _Survey:
     def _plan_session(self, session_id: str) -> SessionPlan | None:
         members = self._members.get(session_id, [])
         observed = tuple(self._incidents.get(session_id, ()))
+        entry = self._archived.get(session_id)
+        if not members and entry is not None and entry.keep_rows:
+            start = at_start(entry.directory, session_id)
+            # Where the log will be is known when it is unpacked.
+            source = Member(Path(entry.member), start, None, True, entry.bytes)
+            plan = self._plan_source(session_id, source, None, observed)
+            return replace(plan, archived=entry)
         if not members:
             return SessionPlan(session_id, None, None, True, True, observed=observed)
         if len(members) == 1:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from projections import layout
+from projections.archived import Away
 from projections.database import WAIT_S, connect
 from projections.definitions import INCIDENTS, TABLES
 from projections.dump import differing_rows, dump_tables
@@ -209,7 +210,7 @@ def _look_at_old(store: Store, *, verify: bool, wait_s: float) -> _Old:
                 is_comparable=is_comparable,
                 foreign=foreign,
                 incidents=_past_incidents(connection),
-                limits=_limits(connection) if verify and is_comparable else None,
+                limits=_limits(store, connection) if verify and is_comparable else None,
             )
     except (NotADatabase, DatabaseCorrupt):
         if not _is_dedicated(store):
@@ -223,8 +224,11 @@ def _past_incidents(connection: Connection) -> tuple[Incident, ...]:
     return tuple(Incident(*row) for row in connection.query("past_incidents"))
 
 
-def _limits(connection: Connection) -> dict[str, int]:
-    return dict(connection.execute("SELECT log, line_offset FROM provenance_checkpoints"))
+def _limits(store: Store, connection: Connection) -> dict[str, int]:
+    """Return how far each log was read; archived ones are whole, and their names may be reused."""
+    away = Away(store)
+    found = connection.execute("SELECT log, line_offset, session_id FROM provenance_checkpoints")
+    return {log: offset for log, offset, session_id in found if not away.holds(session_id, log)}
 
 
 def _build(

@@ -10,6 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from projections.archived import Away
 from projections.checkpoints import Checkpoint
 from projections.database import connect
 from projections.holders import lock_holder
@@ -94,7 +95,8 @@ def _offsets(store: Store) -> dict[str, int] | None:
             found = [Checkpoint(*row) for row in connection.query("checkpoints")]
     except ProvlogError:  # held, or being made anew
         return None
-    return {item.log: item.line_offset for item in found}
+    away = Away(store)
+    return {item.log: item.line_offset for item in found if not away.keeps(item)}
 
 
 def _status(database: Path) -> tuple[int, ...] | None:

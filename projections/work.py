@@ -14,15 +14,18 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
+from projections.archived import Archive
 from projections.batch import decode_lines
 from projections.checkpoints import Checkpoint, advance, cut_chunk
 from projections.duplicates import Comparisons
 from projections.loading import Batch, Settlement, write_all
 from projections.planning import SessionPlan, make_plan, open_log
-from provenance_log.errors import LogUnsafe
+from provenance_log.errors import ArchiveDamaged, ArchiveRefused, LogUnsafe
 from provenance_log.reader import Chunk, read_chunk
+from provenance_log.restoring import unpacked_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -36,6 +39,7 @@ BATCH_BYTES = 8 * 1024 * 1024
 """About how many bytes of log one batch takes; the memory needed is a multiple of it."""
 
 _LEAST_READ_BYTES = 64 * 1024
+_UNREADABLE = (OSError, LogUnsafe, ArchiveDamaged, ArchiveRefused)
 
 _Item = TypeVar("_Item")
 
@@ -94,6 +98,7 @@ class Projector:
         self._batch_bytes = batch_bytes
         self._checkpoints: dict[tuple[str, str], Checkpoint] = {}
         self._comparisons = Comparisons()
+        self._archive = Archive(store)
         self._replays: deque[SessionPlan] = deque()
         self._followed: deque[_Follow] = deque()
 
@@ -115,10 +120,13 @@ class Projector:
 
     def plan(self, limits: Mapping[str, int] | None = None) -> Plan:
         """Look at every log and queue what has to be done; see `planning.make_plan`."""
-        plan = make_plan(self.store, self._checkpoints.values(), self._comparisons, limits)
-        self.problems = list(plan.problems)
-        self._replays = deque(item for item in plan.sessions if item.must_clear)
-        self._followed = deque(_Follow(item) for item in plan.sessions if not item.must_clear)
+        checkpoints = self._checkpoints.values()
+        plan = make_plan(self.store, checkpoints, self._comparisons, limits, self._archive.sessions)
+        sessions = tuple(item for item in plan.sessions if not self._is_hopeless(item))
+        plan = replace(plan, sessions=sessions)
+        self.problems = [*plan.problems, *self._archive.problems()]
+        self._replays = deque(item for item in sessions if _is_replayed(item))
+        self._followed = deque(_Follow(item) for item in sessions if not _is_replayed(item))
         return plan
 
     def next_work(self) -> Work | None:
@@ -139,9 +147,9 @@ class Projector:
             return self._apply(connection, lambda: [work.batch])
         try:
             return self._apply(connection, lambda: self._replay(replay))
-        except (OSError, LogUnsafe) as error:
+        except _UNREADABLE as error:
             # The log can't be read at the moment; its rows stay what they were.
-            self.problems.append(str(error))
+            self._complain(replay, error)
             return Tally()
 
     def apply_all(self, connection: Connection, on_progress: OnProgress | None = None) -> Tally:
@@ -150,12 +158,13 @@ class Projector:
         Raises OSError for a log that can't be read, and then nothing was written.
         """
         plans = [follow.plan for follow in self._followed]
-        total_bytes = sum(plan.size_bytes for plan in plans)
+        archived, self._replays = list(self._replays), deque()
+        total_bytes = sum(plan.size_bytes for plan in (*plans, *archived))
 
         def batches() -> Iterator[Batch]:
             done_bytes = 0
             self._followed = deque(map(_Follow, plans))
-            for batch in _ahead(iter(self._next_batch, None)):
+            for batch in chain(_ahead(iter(self._next_batch, None)), self._unpacked(archived)):
                 yield batch
                 done_bytes += batch.size_bytes
                 if on_progress is not None:
@@ -186,7 +195,31 @@ class Projector:
             self._keep(batch)
         return tally
 
+    def _unpacked(self, plans: Iterable[SessionPlan]) -> Iterator[Batch]:
+        """Yield the batches of archived sessions; one that can't be unpacked has none."""
+        for plan in plans:
+            try:
+                yield from self._replay(plan)
+            except _UNREADABLE as error:
+                self._complain(plan, error)
+
+    def _is_hopeless(self, plan: SessionPlan) -> bool:
+        return plan.archived is not None and self._archive.is_unreadable(plan.archived)
+
+    def _complain(self, plan: SessionPlan, error: Exception) -> None:
+        self.problems.append(str(error))
+        if plan.archived is not None:
+            self._archive.note_unreadable(plan.archived, error)
+
     def _replay(self, plan: SessionPlan) -> Iterator[Batch]:
+        if plan.archived is None or plan.source is None:
+            yield from self._replay_log(plan)
+            return
+        with unpacked_session(self.store, plan.archived, with_blobs=False) as unpacked:
+            source = replace(plan.source, path=unpacked.log)
+            yield from self._replay_log(replace(plan, source=source))
+
+    def _replay_log(self, plan: SessionPlan) -> Iterator[Batch]:
         follow = _Follow(plan)
         while not follow.is_done:
             batch = Batch()
@@ -217,6 +250,13 @@ class Projector:
         others = [other for settlement in batch.settlements for other in settlement.others]
         for item in (*others, *batch.checkpoints):
             self._checkpoints[item.session_id, item.log] = item
+
+
+def _is_replayed(plan: SessionPlan) -> bool:
+    """Say whether a session's rows are all made in one transaction of their own."""
+    if plan.source is None:
+        return False  # nothing is made, and any number of sessions is cleared at once
+    return plan.must_clear or plan.archived is not None
 
 
 def _ahead(items: Iterator[_Item | None]) -> Iterator[_Item]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -106,12 +107,20 @@ def read_index(store: Store) -> dict[str, ArchivedSession]:
 
 def read_index_leniently(store: Store) -> tuple[dict[str, ArchivedSession], list[ArchiveDamaged]]:
     """Return what is archived as far as it can be read, and what is wrong with the rest."""
-    path = index_path(store)
-    try:
-        with path.open("rb") as file:
-            content = file.read()
-    except FileNotFoundError:
+    mark = mark_of_index(store)
+    if mark is None:
         return {}, []
+    entries, problems = _parsed(index_path(store), mark)
+    return dict(entries), [_copied(problem) for problem in problems]
+
+
+@lru_cache(maxsize=4)
+def _parsed(
+    path: Path, _mark: tuple[int, ...]
+) -> tuple[dict[str, ArchivedSession], list[ArchiveDamaged]]:
+    """Read the index; remembered for as long as its status is the same."""
+    try:
+        content = path.read_bytes()
     except OSError as error:
         problem = ArchiveDamaged(f"can't be read: {error.strerror or error}", path=path, hint=_HINT)
         return {}, [problem]
@@ -130,6 +139,11 @@ def read_index_leniently(store: Store) -> tuple[dict[str, ArchivedSession], list
         if reason is not None:
             problems.append(ArchiveDamaged(reason, path=path, line=number, hint=_HINT))
     return entries, problems
+
+
+def _copied(problem: ArchiveDamaged) -> ArchiveDamaged:
+    """Return an error that can be raised again without the traceback of the last time."""
+    return ArchiveDamaged(problem.message, path=problem.path, line=problem.line, hint=problem.hint)
 
 
 def write_index(store: Store, entries: Iterable[ArchivedSession]) -> None:

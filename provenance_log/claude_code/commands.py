@@ -71,6 +71,7 @@ def _told(report: ImportReport, *, is_dry_run: bool) -> Iterator[str]:
         ("records seen before", report.repeated_count),
         ("results without a call", report.stray_result_count),
         ("lines not as expected", report.problem_count),
+        ("sessions archived", report.in_state("archived")),
         ("files of no session", len(report.empty)),
         ("files refused", len(report.refused)),
     ):
@@ -87,6 +88,12 @@ def _told(report: ImportReport, *, is_dry_run: bool) -> Iterator[str]:
 
 def _complaints(report: ImportReport) -> Iterator[str]:
     """Yield what was not as expected, each with its place."""
+    archived = [one.session_id for one in report.sessions if one.state == "archived"]
+    if archived:
+        yield f"passed over: {count(len(archived))} sessions are archived"
+        yield escape(
+            f"hint: `provlog restore {archived[0]}` brings one back, to import what is new"
+        )
     problems = [f"line: {problem}" for problem in report.problems]
     not_written = [f"not written: {text}" for text in report.not_written]
     for texts, number in ((problems, report.problem_count), (not_written, len(not_written))):

@@ -67,7 +67,7 @@ class ImportReport:
         ]
 
     def in_state(self, state: str) -> int:
-        """Count the sessions that are new, grown or unchanged."""
+        """Count the sessions that are new, grown, unchanged or archived."""
         return sum(session.state == state for session in self.sessions)
 
 
@@ -144,7 +144,7 @@ class _FamilyImport:
         known = self._own_transcripts.get(agent_id)
         if known is None:
             child = child_session_id(self._trunk_id, agent_id)
-            known = self._sessions.reopen(child) is not None
+            known = self._sessions.reopen(child) is not None or self._sessions.is_archived(child)
             self._own_transcripts[agent_id] = known
         return known
 
@@ -186,6 +186,8 @@ class _FamilyImport:
             is_dry_run=self._is_dry_run,
         )
         child.report.agent_id = agent.agent_id
+        # What the trunk has of a subagent can't be told while the trunk is archived.
+        child.is_archived = self._sessions.is_archived(self._trunk_id)
         child.is_known_elsewhere = lambda call: trunk.has(
             event_id(self._trunk_id, agent.agent_id, "call", call.tool_use_id)
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from provenance_log import files
+from provenance_log.archive_index import read_index
 from provenance_log.claude_code.actions import (
     AGENT_TYPE,
     Action,
@@ -48,7 +49,7 @@ class SessionReport:
     directory: str
     agent_id: str
     state: str
-    """new, grown or unchanged."""
+    """new, grown, unchanged, or archived: then nothing was added."""
     added_count: int
     call_count: int
     """Tool calls among the added actions; one that was pending before counts again."""
@@ -77,6 +78,13 @@ class Sessions:
         if session_id not in self._ids.values():
             return None
         return reopen_session(self.store, session_id)
+
+    def is_archived(self, session_id: str) -> bool:
+        """Say whether a session is archived and not live; started anew, it would be there twice.
+
+        A session gets into the index before its directory goes, so that is looked at last.
+        """
+        return self.reopen(session_id) is None and session_id in read_index(self.store)
 
     def start(self, header: SessionHeader, started_at: datetime) -> tuple[Recording, bool]:
         """Return the recording of a session, and whether it was started now.
@@ -128,6 +136,8 @@ class SessionImport:
         self._is_dry_run = is_dry_run
         self._recording: Recording | None = None
         self._is_open = False
+        self.is_archived = False
+        """Whether the session is archived, so that nothing can be added to it."""
         self._new: set[str] = set()
         self._batch: list[Action] = []
         self._batch_bytes = 0
@@ -165,6 +175,8 @@ class SessionImport:
 
     def _plan(self, items: list[Item], *, is_last_turn: bool) -> None:
         self._open()
+        if self.is_archived:
+            return
         for item in items:
             action = self._action_of(item, is_last_turn=is_last_turn)
             if action is not None:
@@ -214,6 +226,9 @@ class SessionImport:
         if self._is_open:
             return
         self._is_open = True
+        if self.is_archived or self._sessions.is_archived(self._writer.session_id):
+            self.is_archived, self.report.state = True, "archived"
+            return
         self._recording = self._sessions.reopen(self._writer.session_id)
         is_new = self._recording is None
         if is_new and not self._is_dry_run:
