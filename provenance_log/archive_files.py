@@ -42,7 +42,7 @@ _BLOCK = 512
 _RECORDS_BYTES_MAX = 64 * 1024
 _PERMISSIONS = 0o777
 _NUMBER = re.compile(rb"(0|-?[1-9]\d{0,19})")
-_TIME = re.compile(rb"(-?\d{1,15})\.(\d{9})")
+_TIME = re.compile(rb"(-?)(\d{1,15})\.(\d{9})")
 _HINT = (
     "bring this file back from a backup, then run the command again; "
     "`provlog restore --all` restores the sessions that are whole"
@@ -227,10 +227,11 @@ def _header(prefix: str, member: Member) -> bytes:
     the member's own header as far as it can hold them.
     """
     name = os.fsencode(f"{prefix}/{member.name}".rstrip("/"))
-    seconds, nanoseconds = divmod(member.mtime_ns, 10**9)
+    seconds, nanoseconds = divmod(abs(member.mtime_ns), 10**9)
+    sign = b"-" if member.mtime_ns < 0 else b""
     data = b"".join(
         (
-            _record(b"mtime", b"%d.%09d" % (seconds, nanoseconds)),
+            _record(b"mtime", b"%b%d.%09d" % (sign, seconds, nanoseconds)),
             _record(b"path", name),
             _record(b"size", b"%d" % member.size_bytes),
         )
@@ -241,7 +242,7 @@ def _header(prefix: str, member: Member) -> bytes:
     header.type = tarfile.DIRTYPE if member.is_directory else tarfile.REGTYPE
     header.mode = member.mode
     header.size = member.size_bytes if member.size_bytes < 8**11 else 0
-    header.mtime = seconds if 0 <= seconds < 8**11 else 0
+    header.mtime = seconds if not sign and seconds < 8**11 else 0
     padding = bytes(-len(data) % _BLOCK)
     return _encoded(records) + data + padding + _encoded(header)
 
@@ -280,7 +281,7 @@ def _described(data: bytes, header: tarfile.TarInfo, prefix: str) -> Member | No
     name = os.fsdecode(values[b"path"])
     if name != prefix and not name.startswith(f"{prefix}/"):
         return None
-    mtime_ns = int(time[1]) * 10**9 + int(time[2])
+    mtime_ns = int(time[1] + time[2] + time[3])
     mode = header.mode & _PERMISSIONS
     return Member(name[len(prefix) + 1 :], is_directory, mode, mtime_ns, int(size))
 
