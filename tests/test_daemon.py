@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +15,14 @@ from typing import Any
 import duckdb
 import orjson
 import pytest
-from projecting import Log, rebuilt
+from archive_cases import archive, names_in, restored
+from copying_cases import put
+from projecting import Log, content_of, rebuilt
 from rebuilding import beside, content, filled
 
 from projections.database import connect
 from projections.waiting import wait_until_visible
+from provenance_log.archive_report import ArchiveOptions
 from provenance_log.files import exclusive_lock
 from provenance_log.store import MANIFEST_NAME, Store
 
@@ -234,3 +238,28 @@ def test_a_database_that_is_deleted_damaged_or_stale_is_made_anew(
 
 def rebuilt_times(running: Running, count: int) -> Callable[[], bool]:
     return lambda: running.events.count("rebuilt") == count
+
+
+def test_a_session_that_is_archived_meanwhile_leaves_the_tables_and_comes_back(
+    store: Store, start: Start
+) -> None:
+    """Nobody calls it gone, the rows of one are kept, and no file is written for either."""
+    for number in (1, 2, 3):
+        put(store, f"d{number}", content_of(f"s{number}", ["tool call", "end"]))
+    running = start()
+    see_everything(store)
+    directories = [store.sessions_dir / f"d{number}" for number in (1, 2, 3)]
+    until(lambda: all((path / "summary.md").exists() for path in directories))
+    whole = event_count(store)
+
+    archive(store, "d1")
+    archive(store, "d2", options=ArchiveOptions(keep_rows=True))
+    until(lambda: event_count(store) == whole - 3)
+    restored(store, "s1")
+    until(lambda: event_count(store) == whole)
+
+    assert running.end() == 0
+    assert content(store) == rebuilt(store)
+    assert names_in(store.sessions_dir) == ["d1", "d3"]
+    said = running.log.read_text()  # watchdog may add a warning of its own when a watch moves
+    assert re.findall('"event": "(incident|files|log|failed)"', said) == []
