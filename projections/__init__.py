@@ -28,6 +28,9 @@ chance, no order of directories. `dump` says what is equal, and a property test 
 `database` is the one module that opens it, and names what is in the way (`refusals`). It may hold
 other people's tables: `layout` knows which are ours, and `rebuild` replaces those and no others.
 
+*Archived sessions.* `archived` knows the index of the archive: a session in it that no directory
+holds is not gone. Its rows are cleared, or kept and made again from the unpacked log.
+
 *Derived files.* After the commit, `freshness` brings the files of the touched sessions up to date:
 `derived` renders them as pure functions of the tables.
 

@@ -24,6 +24,9 @@ none stays where it is: readers count it and go on.
 with a newline, so the fragment is one bad line and both neighbours are whole. A full disk takes
 our own bytes back. A lock dies with its holder. See FORMAT.md for the bytes and the guarantees.
 
+*Putting away.* `archiving` packs finished sessions into a file per month and removes a directory
+only after the archive was read back; `restoring` brings it back, byte for byte.
+
 This package needs orjson and nothing else; an agent that records imports no database.
 """
 

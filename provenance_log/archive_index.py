@@ -109,7 +109,7 @@ def read_index_leniently(store: Store) -> tuple[dict[str, ArchivedSession], list
     """Return what is archived as far as it can be read, and what is wrong with the rest."""
     mark = mark_of_index(store)
     if mark is None:
-        return {}, []
+        return {}, _orphaned(store)
     entries, problems = _parsed(index_path(store), mark)
     return dict(entries), [_copied(problem) for problem in problems]
 
@@ -139,6 +139,19 @@ def _parsed(
         if reason is not None:
             problems.append(ArchiveDamaged(reason, path=path, line=number, hint=_HINT))
     return entries, problems
+
+
+def _orphaned(store: Store) -> list[ArchiveDamaged]:
+    """Return what is wrong where there is no index: nothing, unless there are month files."""
+    try:
+        names = os.listdir(store.archive_dir)  # noqa: PTH208 - no paths are needed
+    except OSError:
+        return []
+    months = sorted(name for name in names if _MONTH.fullmatch(name.removesuffix(".tar.xz")))
+    if not months:
+        return []
+    message = f"is missing, and {', '.join(months)} are there"
+    return [ArchiveDamaged(message, path=index_path(store), hint=_HINT)]
 
 
 def _copied(problem: ArchiveDamaged) -> ArchiveDamaged:

@@ -16,7 +16,7 @@ from provenance_log.errors import ArchiveDamaged, LogUnsafe
 from provenance_log.reader import open_for_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from provenance_log.archive_files import Packing
@@ -38,6 +38,7 @@ class NewMonth:
         month: str,
         entries: Iterable[ArchivedSession],
         packings: Sequence[Packing],
+        on_packed: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = month_path(store, month)
         self.packing: Packing | None = None
@@ -45,6 +46,7 @@ class NewMonth:
         self.offsets: list[int] = []
         """Where each new part begins; known when the file was written."""
         self._packings = packings
+        self._on_packed = on_packed
         self._needed_bytes = max((e.end for e in entries if e.month == month), default=0)
         self._standing_bytes = 0
         self._hasher = hashlib.sha256()
@@ -79,6 +81,7 @@ class NewMonth:
             self.offsets.append(offset)
             yield from packing.pieces()
             offset += packing.packed_bytes
+            self._on_packed()
 
     def _standing(self) -> Iterator[bytes]:
         try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from provenance_log import files
 from provenance_log.archive_comparing import is_equal
 from provenance_log.archive_files import read_part
-from provenance_log.archive_index import read_index
+from provenance_log.archive_index import mark_of_index, read_index, write_index
 from provenance_log.archive_trees import look_at
 from provenance_log.errors import ArchiveDamaged, ArchiveRefused, LogUnsafe
 from provenance_log.store import (
@@ -58,6 +58,9 @@ def archive_lock(store: Store) -> Iterator[None]:
     with files.exclusive_lock(store.root / LOCK_NAME, wait_s=LOCK_WAIT_S):
         files.make_directories(store.archive_dir)
         finish_interrupted(store)
+        if mark_of_index(store) is None:
+            # From now on an index that is missing beside month files is one that was lost.
+            write_index(store, ())
         yield
 
 
@@ -89,14 +92,15 @@ def finish_interrupted(store: Store) -> None:
             (store.archive_dir / name).unlink()
     for name in sorted(os.listdir(store.sessions_dir)):  # noqa: PTH208 - as above
         path = store.sessions_dir / name
+        is_directory = path.is_dir() and not path.is_symlink()
         if _STAGE.fullmatch(name):
-            if path.is_dir():
+            if is_directory:
                 delete_tree(path)
             else:
                 path.unlink()
-        elif name.startswith(_DOOMED) and path.is_dir():
+        elif name.startswith(_DOOMED) and is_directory:
             delete_tree(path)
-        elif name.startswith(_HIDDEN) and path.is_dir():
+        elif name.startswith(_HIDDEN) and is_directory:
             _finish_hidden(store, path, entries)
 
 

@@ -16,7 +16,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import count, groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -89,7 +89,7 @@ def archive_sessions(
     """Archive the chosen sessions, each whole or not at all.
 
     What is refused is in the report, and the others are archived all the same. `on_progress` gets
-    bytes done and in all. Raises `SessionNotFound` before anything is done, `ArchiveDamaged`
+    steps done and in all. Raises `SessionNotFound` before anything is done, `ArchiveDamaged`
     where index or month file are not what they should be, `LockHeld` and `StoreNotWritable`: what
     was archived before stays, and the next run goes on.
     """
@@ -116,20 +116,24 @@ class _Archiving:
         self._outcomes: list[SessionArchived] = []
 
     def run(self, on_progress: Callable[[int, int], None]) -> ArchiveReport:
-        candidates = self._candidates(chosen_logs(self._store, self._choice))
-        total = sum(candidate.tree.size_bytes for candidate in candidates)
-        done = 0
-        for batch in _batches(candidates):
+        logs = chosen_logs(self._store, self._choice)
+        steps = count(1)
+        # Each log is looked at, and most are packed: two steps, whatever becomes of it.
+        total = 2 * len(logs)
+
+        def step() -> None:
+            on_progress(min(next(steps), total), total)
+
+        for batch in _batches(self._candidates(logs, step)):
             if self._options.is_dry_run:
                 self._outcomes += [candidate.outcome("archived") for candidate in batch]
             else:
-                self._archive(batch)
-            done += sum(candidate.tree.size_bytes for candidate in batch)
-            on_progress(done, total)
+                self._archive(batch, step)
+        on_progress(total, total)
         self._outcomes.sort(key=lambda outcome: os.fsencode(outcome.directory))
         return ArchiveReport(self._outcomes)
 
-    def _candidates(self, logs: Sequence[SessionLog]) -> list[_Candidate]:
+    def _candidates(self, logs: Sequence[SessionLog], step: Callable[[], None]) -> list[_Candidate]:
         directories: dict[str, list[str]] = {}
         for directory in self._store.session_directories():
             session_id = read_session_id(directory)
@@ -145,6 +149,7 @@ class _Archiving:
                 self._outcomes.append(refused)
             else:
                 found += [] if candidate is None else [candidate]
+            step()
         return found
 
     def _candidate(self, log: SessionLog, directories: Sequence[str]) -> _Candidate | None:
@@ -192,10 +197,10 @@ class _Archiving:
         is_meant = facts.is_finished or self._choice.with_unfinished
         return None if is_meant else "unfinished"
 
-    def _archive(self, batch: Sequence[_Candidate]) -> None:
+    def _archive(self, batch: Sequence[_Candidate], step: Callable[[], None]) -> None:
         """Archive sessions of one month; those that change meanwhile are left out and refused."""
         while batch:
-            refused = self._attempt(batch)
+            refused = self._attempt(batch, step)
             if not refused:
                 return
             self._outcomes += [
@@ -205,12 +210,11 @@ class _Archiving:
             ]
             batch = [one for one in batch if one.directory.name not in refused]
 
-    def _attempt(self, batch: Sequence[_Candidate]) -> dict[str, str]:
+    def _attempt(self, batch: Sequence[_Candidate], step: Callable[[], None]) -> dict[str, str]:
         """Archive all of them and return nothing, or the reasons of those that can't be."""
         packings = self._packings(batch)
-        month = NewMonth(
-            self._store, batch[0].month, self._entries.values(), list(packings.values())
-        )
+        parts = list(packings.values())
+        month = NewMonth(self._store, batch[0].month, self._entries.values(), parts, step)
         with ExitStack() as stack:
             path = month.path
             if packings:
