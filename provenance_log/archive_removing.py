@@ -64,10 +64,11 @@ def archive_lock(store: Store) -> Iterator[None]:
         yield
 
 
-def remove_directory(store: Store, tree: Tree, entry: ArchivedSession) -> str | None:
-    """Delete a directory that is in the archive; return what could not be deleted, if anything.
+def doom_directory(store: Store, tree: Tree) -> Path:
+    """Give a directory that is in the archive the name of what is to be deleted; return that.
 
-    Raises `ArchiveRefused`, and puts it back, where it is not what was packed any more.
+    Raises `ArchiveRefused`, and puts it back, where it is not what was packed any more. Sync
+    `sessions/` before anything in it is deleted: a power cut must not bring back half of it.
     """
     name = tree.path.name
     hidden = tree.path.with_name(f"{_HIDDEN}{name}")
@@ -80,7 +81,18 @@ def remove_directory(store: Store, tree: Tree, entry: ArchivedSession) -> str | 
         place_under_free_name(store, hidden, name)
         message = "was changed while it was archived, so it stays"
         raise ArchiveRefused(message, path=tree.path, hint="archive it again")
-    return _delete_hidden(store, hidden, entry)
+    return _doomed(hidden)
+
+
+def delete_doomed(store: Store, doomed: Path, entry: ArchivedSession) -> str | None:
+    """Delete a directory that has that name; return what could not be deleted, if anything."""
+    name = doomed.name.removeprefix(_DOOMED)
+    reason = delete_tree(doomed)
+    by_id = store.by_id_dir / index_entry_name(entry.session_id)
+    with suppress(OSError, UnicodeDecodeError):  # an index that is wrong is healed by its readers
+        if by_id.read_text("utf-8").strip() == name:
+            by_id.unlink()
+    return reason
 
 
 def finish_interrupted(store: Store) -> None:
@@ -115,16 +127,10 @@ def delete_tree(path: Path) -> str | None:
     return None
 
 
-def _delete_hidden(store: Store, hidden: Path, entry: ArchivedSession) -> str | None:
-    name = hidden.name.removeprefix(_HIDDEN)
-    doomed = hidden.with_name(f"{_DOOMED}{name}")
+def _doomed(hidden: Path) -> Path:
+    doomed = hidden.with_name(f"{_DOOMED}{hidden.name.removeprefix(_HIDDEN)}")
     files.rename_directory(hidden, doomed)
-    reason = delete_tree(doomed)
-    by_id = store.by_id_dir / index_entry_name(entry.session_id)
-    with suppress(OSError, UnicodeDecodeError):  # an index that is wrong is healed by its readers
-        if by_id.read_text("utf-8").strip() == name:
-            by_id.unlink()
-    return reason
+    return doomed
 
 
 def _finish_hidden(store: Store, hidden: Path, entries: Mapping[str, ArchivedSession]) -> None:
@@ -136,7 +142,9 @@ def _finish_hidden(store: Store, hidden: Path, entries: Mapping[str, ArchivedSes
     except (ArchiveDamaged, ArchiveRefused):
         is_archived = False
     if is_archived and entry is not None:
-        _delete_hidden(store, hidden, entry)
+        doomed = _doomed(hidden)
+        files.sync_directory(store.sessions_dir)
+        delete_doomed(store, doomed, entry)
     elif is_safe_name(name):
         place_under_free_name(store, hidden, name)
 

@@ -32,7 +32,7 @@ from provenance_log.archive_index import (
     write_index,
 )
 from provenance_log.archive_month import NewMonth
-from provenance_log.archive_removing import archive_lock, remove_directory
+from provenance_log.archive_removing import archive_lock, delete_doomed, doom_directory
 from provenance_log.archive_report import ArchiveOptions, ArchiveReport, SessionArchived, State
 from provenance_log.archive_trees import Tree, look_at
 from provenance_log.copy_source import end_of_lines
@@ -242,15 +242,18 @@ class _Archiving:
         return {}
 
     def _remove(self, batch: Sequence[_Candidate], entries: Sequence[ArchivedSession]) -> None:
+        doomed: list[tuple[_Candidate, ArchivedSession, Path]] = []
         for candidate, entry in zip(batch, entries, strict=True):
             try:
-                left = remove_directory(self._store, candidate.tree, entry)
+                doomed.append((candidate, entry, doom_directory(self._store, candidate.tree)))
             except ArchiveRefused as error:
                 self._outcomes.append(candidate.outcome("refused", str(error)))
-            else:
-                reason = None if left is None else f"archived, but not deleted: {left}"
-                outcome = candidate.outcome("archived", reason)
-                self._outcomes.append(replace(outcome, packed_bytes=entry.packed_bytes))
+        files.sync_directory(self._store.sessions_dir)
+        for candidate, entry, path in doomed:
+            left = delete_doomed(self._store, path, entry)
+            reason = None if left is None else f"archived, but not deleted: {left}"
+            outcome = candidate.outcome("archived", reason)
+            self._outcomes.append(replace(outcome, packed_bytes=entry.packed_bytes))
 
     def _packings(self, batch: Sequence[_Candidate]) -> dict[str, Packing]:
         """Return what has to be packed, by directory, each with a name that no other has."""

@@ -268,9 +268,11 @@ def place_directory(staged: Path, target: Path) -> None:
 
 
 def rename_directory(source: Path, target: Path) -> None:
-    """Give a directory another name beside it, durably; nobody else may want that name."""
+    """Give a directory another name beside it, which nobody else may want.
+
+    It is durable after the directory of both was synced, so that many can be renamed for one sync.
+    """
     os.rename(source, target)
-    sync_directory(target.parent)
 
 
 @contextmanager
