@@ -129,6 +129,8 @@ def _write(connection: Connection, batch: Batch) -> None:
         connection.insert(QUARANTINE.name, "FROM refused")
     if batch.checkpoints:
         _write_checkpoints(connection, batch.checkpoints)
+    if batch.settlements:
+        connection.execute(load_sql("schema", "move_quarantine"))
 
 
 def _clear(connection: Connection, session_ids: Collection[str]) -> None:

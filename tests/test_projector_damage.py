@@ -17,6 +17,7 @@ from projecting import (
 
 from projections.database import Connection
 from projections.dump import dump_tables
+from projections.work import Projector
 from provenance_log.store import Store
 
 
@@ -147,3 +148,33 @@ def test_a_log_with_the_same_lines_keeps_its_rows_without_an_incident(
     names = [directory.name for directory in store.session_directories()]
     assert [row["log"] for row in rows_of(tables, "sessions")] == names
     assert [row["log"] for row in rows_of(tables, "checkpoints")] == names
+
+
+def test_lines_in_quarantine_follow_a_log_to_its_new_name(store: Store, tables: Connection) -> None:
+    """C1: a rebuild would find them there."""
+    Log(store, "a").add_bytes(content_of("s", ["garbage", "tool call"]))
+    project(store, tables)
+    (store.sessions_dir / "a").rename(store.sessions_dir / "b")
+    project(store, tables)
+    assert [row["log"] for row in rows_of(tables, "quarantine")] == ["b"]
+    assert dump_tables(tables) == rebuilt(store)
+
+
+def test_a_log_that_can_not_be_read_when_its_rows_are_made_anew_holds_up_no_other(
+    store: Store, tables: Connection
+) -> None:
+    """B3: its rows stay, and what was planned behind it is done all the same."""
+    edited, other = Log(store, "a", "s1"), Log(store, "b", "s2")
+    project(store, tables)
+    rewrite(edited, [edited.lines[0].replace(b"why", b"who")])
+    other.add()
+    projector = Projector(store)
+    projector.remember(tables)
+    projector.plan()
+    edited.path.unlink()
+
+    while (work := projector.next_work()) is not None:
+        projector.apply(tables, work)
+
+    assert len(projector.problems) == 1
+    assert len(rows_of(tables, "events")) == 3
