@@ -28,6 +28,8 @@ class Archive:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.is_whole = True
+        """Whether every line of the index could be read: else nothing that is missing is gone."""
         self._mark: _Mark = None
         self._entries: Mapping[str, ArchivedSession] = {}
         self._index_problems: list[str] = []
@@ -39,9 +41,10 @@ class Archive:
         Lines of the index that can't be read are left out, and are among the problems.
         """
         mark = mark_of_index(self._store)
-        if mark != self._mark:
-            entries, problems = read_index_leniently(self._store)
-            self._entries, self._index_problems = entries, [str(problem) for problem in problems]
+        if mark is None or mark != self._mark:
+            self._entries, problems = read_index_leniently(self._store)
+            self._index_problems = [sentence_of(problem) for problem in problems]
+            self.is_whole = not problems
             self._mark = mark
         return self._entries
 
@@ -51,7 +54,7 @@ class Archive:
 
     def note_unreadable(self, entry: ArchivedSession, error: Exception) -> None:
         """Remember that a session could not be unpacked, so that it is not tried all the time."""
-        self._unreadable[entry.session_id] = (entry, self._mark_of(entry), str(error))
+        self._unreadable[entry.session_id] = (entry, self._mark_of(entry), sentence_of(error))
 
     def is_unreadable(self, entry: ArchivedSession) -> bool:
         """Say whether a session could not be unpacked, and nothing has changed since."""
@@ -67,6 +70,11 @@ class Archive:
         except OSError:
             return None
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def sentence_of(error: Exception) -> str:
+    """Return what is wrong, without the hint, which is about the command that met it."""
+    return str(error).partition("\nhint: ")[0]
 
 
 def is_projected_from(checkpoint: Checkpoint, entry: ArchivedSession) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from projections.archived import is_projected_from
+from projections.archived import Archive, is_projected_from
 from projections.checkpoints import Checkpoint, advance, at_start, examine, read_until
 from projections.duplicates import Comparisons, Copy
 from projections.incidents import Incident
@@ -24,7 +24,7 @@ from provenance_log.errors import LogUnsafe
 from provenance_log.reader import first_line, session_id_of_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from projections.incidents import Kind
     from provenance_log.archive_index import ArchivedSession
@@ -95,14 +95,14 @@ def make_plan(
     checkpoints: Iterable[Checkpoint],
     comparisons: Comparisons,
     limits: Mapping[str, int] | None = None,
-    archived: Callable[[], Mapping[str, ArchivedSession]] = dict,
+    archive: Archive | None = None,
 ) -> Plan:
     """Look at every log and return what has to be done.
 
     A log that looks untouched by its status is not opened. `limits` confines the look to the logs
-    named there, each up to a byte: the state of a moment in the past. `archived` is asked for the
-    archived sessions after the directories were looked at: a session gets into the index before
-    its directory goes, so it is never missed in both.
+    named there, each up to a byte: the state of a moment in the past. `archive` is asked for
+    the archived sessions after the directories were looked at: a session gets into the index
+    before its directory goes, so it is never missed in both.
     Raises `StoreNotFound` when the directory of sessions is not there: its disk may be missing,
     which is no reason to forget every session.
     """
@@ -112,7 +112,7 @@ def make_plan(
         if limits is None or directory.name in limits
     ]
     survey = _Survey(checkpoints, comparisons, limits or {})
-    return survey.plan(directories, archived)
+    return survey.plan(directories, archive or Archive(store))
 
 
 @contextmanager
@@ -158,13 +158,10 @@ class _Survey:
         self._newcomers: list[Member] = []
         self._present: set[str] = set()
         self._archived: Mapping[str, ArchivedSession] = {}
+        self._is_archive_whole = True
         self._problems: list[str] = []
 
-    def plan(
-        self,
-        directories: Iterable[SessionDirectory],
-        archived: Callable[[], Mapping[str, ArchivedSession]],
-    ) -> Plan:
+    def plan(self, directories: Iterable[SessionDirectory], archive: Archive) -> Plan:
         for directory in directories:
             try:
                 self._look_at(directory)
@@ -175,7 +172,8 @@ class _Survey:
             except OSError as error:
                 self._problems.append(f"{directory.log}: {error.strerror or error}")
                 self._keep(directory)
-        self._archived = archived()
+        self._archived = archive.sessions()
+        self._is_archive_whole = archive.is_whole
         self._match_newcomers()
         touched = self._incidents.keys() | {
             session_id
@@ -248,6 +246,8 @@ class _Survey:
                 kind: Kind = "replaced" if self._holds_a_session(stored.log) else "truncated"
             else:
                 kind = "gone"
+                if not self._is_archive_whole:
+                    continue  # it may be archived; its rows stay until the index can be read
             self._observe(kind, stored, _TOLD[kind])
 
     def _is_touched_by_archiving(self, session_id: str) -> bool:

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from projections.archived import Archive
+from projections.archived import Archive, sentence_of
 from projections.batch import decode_lines
 from projections.checkpoints import Checkpoint, advance, cut_chunk
 from projections.duplicates import Comparisons
@@ -121,7 +122,7 @@ class Projector:
     def plan(self, limits: Mapping[str, int] | None = None) -> Plan:
         """Look at every log and queue what has to be done; see `planning.make_plan`."""
         checkpoints = self._checkpoints.values()
-        plan = make_plan(self.store, checkpoints, self._comparisons, limits, self._archive.sessions)
+        plan = make_plan(self.store, checkpoints, self._comparisons, limits, self._archive)
         sessions = tuple(item for item in plan.sessions if not self._is_hopeless(item))
         plan = replace(plan, sessions=sessions)
         self.problems = [*plan.problems, *self._archive.problems()]
@@ -143,14 +144,15 @@ class Projector:
         `plan` again.
         """
         replay = work.replay
-        if replay is None:
-            return self._apply(connection, lambda: [work.batch])
-        try:
-            return self._apply(connection, lambda: self._replay(replay))
-        except _UNREADABLE as error:
-            # The log can't be read at the moment; its rows stay what they were.
-            self._complain(replay, error)
-            return Tally()
+        with self._queue_lost_on_error():
+            if replay is None:
+                return self._apply(connection, lambda: [work.batch])
+            try:
+                return self._apply(connection, lambda: self._replay(replay))
+            except _UNREADABLE as error:
+                # The log can't be read at the moment; its rows stay what they were.
+                self._complain(replay, error)
+                return Tally()
 
     def apply_all(self, connection: Connection, on_progress: OnProgress | None = None) -> Tally:
         """Write everything that was planned in one transaction; for filling empty tables.
@@ -170,7 +172,17 @@ class Projector:
                 if on_progress is not None:
                     on_progress(done_bytes, total_bytes)
 
-        return self._apply(connection, batches)
+        with self._queue_lost_on_error():
+            return self._apply(connection, batches)
+
+    @contextmanager
+    def _queue_lost_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._replays.clear()
+            self._followed.clear()
+            raise
 
     def _apply(self, connection: Connection, batches: Callable[[], Iterable[Batch]]) -> Tally:
         tally = Tally()
@@ -185,12 +197,8 @@ class Projector:
                 kept.append(replace(batch, rows=[], refused=[]))
                 yield batch
 
-        try:
-            tally.quarantined += write_all(connection, counted)
-        except BaseException:
-            self._replays.clear()
-            self._followed.clear()
-            raise
+        quarantined = write_all(connection, counted)
+        tally.quarantined += quarantined
         for batch in kept:
             self._keep(batch)
         return tally
@@ -207,7 +215,7 @@ class Projector:
         return plan.archived is not None and self._archive.is_unreadable(plan.archived)
 
     def _complain(self, plan: SessionPlan, error: Exception) -> None:
-        self.problems.append(str(error))
+        self.problems.append(sentence_of(error))
         if plan.archived is not None:
             self._archive.note_unreadable(plan.archived, error)
 

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from provenance_log.verifying import Report
 
 _SESSIONS_AT_ONCE_MAX = 100
-_BYTES_AT_ONCE_MAX = 512 * 1024 * 1024
+_BYTES_AT_ONCE_MAX = 128 * 1024 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

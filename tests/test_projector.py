@@ -114,6 +114,14 @@ def poisonous_sql(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("poisonous_sql")
+def test_a_line_that_sql_can_not_take_is_counted_among_those_in_quarantine(store: Store) -> None:
+    log = Log(store, "a", "s")
+    log.add(event_type="decision", details={"decision_point": "p", "reason": "not a number"})
+    log.add_bytes(b"garbage\n")
+    assert Projector(store).run(cleared_tables()).quarantined == 2
+
+
+@pytest.mark.usefixtures("poisonous_sql")
 @pytest.mark.parametrize("is_replayed", [False, True])
 def test_a_line_that_sql_can_not_take_is_found_and_quarantined(
     store: Store, *, is_replayed: bool
