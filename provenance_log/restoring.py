@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -138,7 +138,8 @@ def _restored(
                 delete_tree(stage)
     except (ArchiveDamaged, ArchiveRefused, LogUnsafe) as error:
         return SessionRestored(entry, "refused", reason=str(error))
-    store.register_session(entry.session_id, name)
+    with suppress(StoreNotWritable):  # the index is healed by whoever looks for the session
+        store.register_session(entry.session_id, name)
     return SessionRestored(entry, "restored", name)
 
 

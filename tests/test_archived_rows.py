@@ -12,6 +12,7 @@ from copying_cases import put
 from hypothesis import given
 from hypothesis import strategies as st
 from projecting import (
+    LINES,
     Log,
     cleared_tables,
     content_of,
@@ -19,6 +20,8 @@ from projecting import (
     project,
     rebuilt,
     rows_of,
+    session_end,
+    session_start,
 )
 from test_projector_properties import fresh_store, operate
 
@@ -29,6 +32,7 @@ from projections.lag import checkpoints, lags
 from projections.projector import catch_up
 from projections.rebuild import rebuild
 from provenance_log.archive_choice import ArchiveChoice
+from provenance_log.archive_index import read_index
 from provenance_log.archive_report import ArchiveOptions
 from provenance_log.archiving import archive_sessions
 from provenance_log.errors import SessionNotFound
@@ -69,6 +73,33 @@ def test_rows_of_an_archived_session_go_or_stay_without_an_incident(
     project(store, tables)
     assert dump_tables(tables) == before
     assert incidents_in(tables) == []
+
+
+def test_the_state_in_the_index_is_that_of_the_tables(store: Store) -> None:
+    """What is finished is told from the log alone, and means the same."""
+    kinds = ("end", "failed", "silent", "tool call", "annotation", "garbage", "links")
+    endings = [(), *((one,) for one in kinds), *((one, two) for one in kinds for two in kinds)]
+    for number, ending in enumerate(endings):
+        log = Log(store, f"d{number}")
+        source = {"source": {"kind": "example"}} if number % 3 == 0 else {}
+        log.add(**session_start(f"s{number}", **source))
+        for kind in ending:
+            if kind == "garbage":
+                log.add_bytes(b"garbage\n")
+            elif kind in {"failed", "silent"}:
+                log.add(**session_end(**({"success": False} if kind == "failed" else {})))
+            else:
+                log.add(**LINES[kind])
+    tables = cleared_tables()
+    project(store, tables)
+    wanted = {row["session_id"]: row["state"] for row in rows_of(tables, "sessions")}
+
+    every = ArchiveChoice(with_unfinished=True)
+    assert not archive_sessions(store, every, ArchiveOptions(with_damaged=True)).is_refused
+
+    found = {session_id: entry.state for session_id, entry in read_index(store).items()}
+    assert found == wanted
+    assert set(found.values()) == {"success", "failure", "imported", "open"}
 
 
 def test_kept_rows_are_not_unpacked_again_and_come_back_when_they_are_lost(
