@@ -159,6 +159,7 @@ class _Survey:
         self._present: set[str] = set()
         self._archived: Mapping[str, ArchivedSession] = {}
         self._is_archive_whole = True
+        self._unclaimed: set[str] = set()
         self._problems: list[str] = []
 
     def plan(self, directories: Iterable[SessionDirectory], archive: Archive) -> Plan:
@@ -241,7 +242,9 @@ class _Survey:
             if (stored.session_id, stored.log) in self._claimed:
                 continue
             if stored.session_id in self._archived:
-                continue  # nothing happened to it but that it was archived
+                # Nothing happened to it but that it was archived; the checkpoint is to be settled.
+                self._unclaimed.add(stored.session_id)
+                continue
             if stored.log in self._present:
                 kind: Kind = "replaced" if self._holds_a_session(stored.log) else "truncated"
             else:
@@ -251,9 +254,9 @@ class _Survey:
             self._observe(kind, stored, _TOLD[kind])
 
     def _is_touched_by_archiving(self, session_id: str) -> bool:
-        """Say whether the rows of an archived session have to be cleared, or made."""
+        """Say whether the rows of an archived session have to be cleared, made or settled."""
         if session_id in self._members:
-            return False
+            return session_id in self._unclaimed
         stored = self._stored_of_session.get(session_id, [])
         entry = self._archived[session_id]
         if not entry.keep_rows:

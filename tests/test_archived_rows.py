@@ -241,6 +241,23 @@ def test_derived_files_of_an_archived_session_are_no_failure_and_indices_follow_
     assert not (store.sessions_dir / NAME).exists()
 
 
+def test_a_fork_beside_a_restored_session_is_forgotten_when_its_directory_goes(
+    store: Store,
+) -> None:
+    """C1: being archived too keeps no checkpoint of a log that is not there."""
+    put(store, "a", log_of("s1", "tool call", "end"))
+    archive(store)
+    restored(store)
+    put(store, "b", log_of("s1", "decision", "end"))
+    tables = cleared_tables()
+    project(store, tables)
+    assert incidents_in(tables) == ["fork"]
+    shutil.rmtree(store.sessions_dir / "b")
+    projector = project(store, tables)
+    assert dump_tables(tables) == rebuilt(store)
+    assert projector.plan().sessions == ()
+
+
 def test_a_directory_that_is_lost_without_being_archived_is_still_an_incident(
     store: Store,
 ) -> None:
