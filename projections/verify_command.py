@@ -5,12 +5,11 @@ The database is brought in by `--db` alone, so that logs can be verified without
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -18,13 +17,14 @@ from projections.verify_pages import json_document, log_page, overview
 from provenance_log.anchors import (
     MANIFEST_BYTES_MAX,
     Anchor,
+    anchor_beside,
     anchor_of_hash,
     anchor_of_manifest,
 )
+from provenance_log.archive_index import read_index
 from provenance_log.commands import json_option
-from provenance_log.errors import LineInvalid, ProvlogError, SessionNotFound
-from provenance_log.format import decode
-from provenance_log.reader import open_for_reading, read_first_line
+from provenance_log.errors import ProvlogError, SessionNotFound
+from provenance_log.restoring import chosen_entries
 from provenance_log.session_names import find_session_log
 from provenance_log.store import LOG_NAME, MANIFEST_NAME, Store, open_store
 from provenance_log.terminal import escape, progress
@@ -36,6 +36,7 @@ from provenance_log.verifying import (
     Report,
     verify_log,
 )
+from provenance_log.verifying_archived import verify_archived
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,6 +83,9 @@ class _VerifyCommand(click.Command):
 @click.argument("sessions", nargs=-1, metavar="[SESSION]...")
 @click.option("--all", "every", is_flag=True, help="Verify every session of the store.")
 @click.option(
+    "--archived", is_flag=True, help="Those in the archive, against the heads in its index."
+)
+@click.option(
     "--against",
     metavar="MANIFEST|HEAD",
     help="What the log must still hold: a manifest.yaml (`-` for stdin), or the hash of a line. "
@@ -106,6 +110,7 @@ def verify(
     ctx: click.Context,
     sessions: tuple[str, ...],
     every: bool,
+    archived: bool,
     against: str | None,
     with_database: bool,
     root: Path | None,
@@ -115,7 +120,7 @@ def verify(
 
     SESSION is a session id, the beginning of one, the name of its directory, a path to it (also
     outside of a store), or `latest`. Nothing is written, no lock is taken, and without --db no
-    database is opened.
+    database is opened. With --archived alone, every archived session is verified.
 
     \b
     Levels, each reported apart:
@@ -140,8 +145,14 @@ def verify(
     Example:
       provlog verify latest
       provlog verify --all --db
+      provlog verify --archived
       git show HEAD:./manifest.yaml | provlog verify . --against -
     """
+    if archived:
+        if every or against is not None or with_database:
+            raise _UsageRefused("--archived excludes --all, --against and --db.", ctx)
+        reports = list(_archived_reports(open_store(root), sessions))
+        _tell(ctx, reports, None, is_one=bool(sessions), as_json=as_json, not_checked=("database",))
     if every == bool(sessions):
         raise _UsageRefused("Name one or more sessions, or give --all.", ctx)
     logs = _all_logs(open_store(root)) if every else _named_logs(root, sessions)
@@ -151,17 +162,38 @@ def verify(
     reports, indices = list(_reports(logs, against)), None
     if store is not None:
         reports, indices = _with_parity(store, reports, every=every)
+    not_checked = () if with_database else ("database",)
+    _tell(ctx, reports, indices, is_one=not every, as_json=as_json, not_checked=not_checked)
+
+
+def _tell(
+    ctx: click.Context,
+    reports: Sequence[Report],
+    indices: Level | None,
+    *,
+    is_one: bool,
+    as_json: bool,
+    not_checked: Sequence[str],
+) -> NoReturn:
+    """Print what was found, and end with its exit code."""
     codes = [report.exit_code for report in reports]
     codes += [EXIT_DAMAGED] if indices is not None and indices.state == "damaged" else []
     code = min(codes, key=_WORST_FIRST.index, default=EXIT_OK)
     if as_json:
-        not_checked = () if with_database else ("database",)
         click.echo(json_document(reports, code, indices, not_checked))
-    elif len(reports) == 1 and not every:
+    elif len(reports) == 1 and is_one:
         click.echo(log_page(reports[0]))
     else:
         click.echo(overview(reports, indices))
     ctx.exit(code)
+
+
+def _archived_reports(store: Store, given: Sequence[str]) -> Iterator[Report]:
+    entries = chosen_entries(store, read_index(store), given)
+    with progress("verifying") as advance:
+        for done, entry in enumerate(entries, start=1):
+            yield verify_archived(store, entry)
+            advance(done, len(entries))
 
 
 def _store_of(logs: Sequence[Path], root: Path | None, ctx: click.Context) -> Store:
@@ -204,39 +236,10 @@ def _reports(logs: Sequence[Path], against: str | None) -> Iterator[Report]:
 def _verify_as_its_manifest_says(log: Path) -> Report:
     # The manifest is read before the log, which may grow meanwhile.
     try:
-        anchor = _own_anchor(log)
+        anchor = anchor_beside(log)
     except ProvlogError as error:
         return verify_log(log, anchor_error=f"{MANIFEST_NAME} {error.message}")
     return verify_log(log, anchor)
-
-
-def _own_anchor(log: Path) -> Anchor | None:
-    """Return the anchor of the manifest beside a log; None where a person wrote the manifest.
-
-    The manifest that a log was reconstructed from is about the log that was lost.
-    """
-    path = log.with_name(MANIFEST_NAME)
-    try:
-        with os.fdopen(open_for_reading(path), "rb") as file:
-            content = file.read(MANIFEST_BYTES_MAX + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ProvlogError(f"can't be read: {error.strerror or error}", path=path) from error
-    return None if _is_source_of(log, content) else anchor_of_manifest(content)
-
-
-def _is_source_of(log: Path, manifest: bytes) -> bool:
-    raw = read_first_line(log)
-    try:
-        value = decode(raw.content) if raw is not None and raw.content is not None else {}
-    except LineInvalid:
-        return False  # verify_log will say what is wrong with the log
-    session = (value.get("details") or {}).get("session")
-    source = session.get("source") if isinstance(session, dict) else None
-    if not isinstance(source, dict) or source.get("reconstructed") is not True:
-        return False
-    return source.get("sha256") == hashlib.sha256(manifest).hexdigest()
 
 
 def _given_anchor(against: str) -> Anchor:
@@ -279,7 +282,7 @@ def _all_logs(store: Store) -> list[Path]:
 
 def _is_anchored(log: Path) -> bool:
     try:
-        return _own_anchor(log) is not None
+        return anchor_beside(log) is not None
     except ProvlogError:
         return True
 

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 from provenance_log.errors import LineInvalid, ProvlogError
 from provenance_log.format import COLUMN_INTEGER_MAX, decode
 from provenance_log.reader import open_for_reading, read_first_line
+from provenance_log.store import MANIFEST_NAME
 from provenance_log.strict_json import INTEGER_MAX
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-MANIFEST_NAME = "manifest.yaml"
 
 MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 """A manifest that this program writes is far smaller."""

@@ -1,10 +1,9 @@
 """`provlog archive` and `provlog restore`."""
 
 import json
-import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,12 @@ from provenance_log.archive_index import ArchivedSession, read_index
 from provenance_log.archive_report import ArchiveOptions, ArchiveReport, SessionArchived
 from provenance_log.archiving import archive_sessions
 from provenance_log.commands import json_option
-from provenance_log.errors import ProvlogError
+from provenance_log.moments import moment_us
 from provenance_log.restoring import SessionRestored, restore_sessions
 from provenance_log.store import Store, open_store
 from provenance_log.terminal import count, escape, progress, size, table
 
 ROWS_SHOWN_MAX = 50
-_AGE = re.compile(r"(\d{1,6})([mhdw])")
-_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _ID_SHOWN = 8
 
 root_option = click.option(
@@ -36,7 +33,9 @@ root_option = click.option(
 @click.command()
 @click.argument("sessions", nargs=-1, metavar="[SESSION]...")
 @click.option(
-    "--older-than", metavar="AGE", help="Whose last action is longer ago: 90m, 12h, 90d, 4w."
+    "--older-than",
+    metavar="AGE",
+    help="Whose last action is longer ago: 90m, 12h, 90d, 4w, a date.",
 )
 @click.option("--all", "is_all", is_flag=True, help="Every finished session, however young.")
 @click.option("--unfinished", is_flag=True, help="Also sessions without a session_end.")
@@ -83,7 +82,7 @@ def archive(
     if not (sessions or older_than or is_all):
         raise click.UsageError("Give SESSION, --older-than or --all.", context)
     store = open_store(root)
-    before_us = None if older_than is None else _before_us(older_than)
+    before_us = None if older_than is None else moment_us(older_than, datetime.now(UTC))
     options = ArchiveOptions(keep_rows, damaged, replace, dry_run)
     with progress("archiving") as on_progress:
         report = archive_sessions(
@@ -142,15 +141,6 @@ def restore(
         _print_restored(outcomes)
     if any(outcome.state == "refused" for outcome in outcomes):
         context.exit(1)
-
-
-def _before_us(age: str) -> int:
-    """Return the time that is an age ago, in microseconds since 1970; raises `ProvlogError`."""
-    match = _AGE.fullmatch(age)
-    if match is None:
-        hint = "write a number and m, h, d or w: 90m, 12h, 90d, 4w"
-        raise ProvlogError(f"{age!r} is not an age", hint=hint)
-    return time.time_ns() // 1000 - int(match[1]) * _SECONDS[match[2]] * 1_000_000
 
 
 def _print(report: ArchiveReport, store: Store, options: ArchiveOptions) -> None:

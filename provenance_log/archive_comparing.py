@@ -6,9 +6,10 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from provenance_log.archive_trees import pieces_of
-from provenance_log.copy_source import HAND_FILE_BYTES_MAX, HAND_FILES, is_generated
+from provenance_log.copy_source import HAND_FILE_BYTES_MAX
 from provenance_log.errors import ArchiveRefused
-from provenance_log.store import LOG_NAME
+from provenance_log.marker import ownership_reason
+from provenance_log.store import LOG_NAME, MANIFEST_NAME, SUMMARY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,9 +84,12 @@ def _is_lost(
     archived: Member, content: Iterator[bytes], tree: Tree, live: dict[str, Member]
 ) -> bool:
     """Say whether a person would miss a file, if the directory took the place of the archive."""
-    if archived.name in HAND_FILES and archived.size_bytes <= HAND_FILE_BYTES_MAX:
+    if (
+        archived.name in {MANIFEST_NAME, SUMMARY_NAME}
+        and archived.size_bytes <= HAND_FILE_BYTES_MAX
+    ):
         data = b"".join(content)
-        if is_generated(data):
+        if ownership_reason(data) is None:
             return False
         content = iter([data])
     member = live.get(archived.name)

@@ -21,7 +21,7 @@ from provenance_log.errors import ArchiveDamaged
 from provenance_log.store import is_safe_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from provenance_log.store import Store
@@ -76,6 +76,11 @@ class ArchivedSession:
     """What `verify_log` said when it was archived."""
     keep_rows: bool
     archived_at: str
+
+    @property
+    def name(self) -> str:
+        """The name of the directory, by which a person may mean the session."""
+        return self.directory
 
     @property
     def end(self) -> int:
@@ -172,20 +177,6 @@ def mark_of_index(store: Store) -> tuple[int, ...] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def archived_as(entries: Mapping[str, ArchivedSession], given: str) -> list[ArchivedSession]:
-    """Return the sessions that a person may mean by an id, a directory, or the beginning of one.
-
-    A whole id or name wins over the beginning of another.
-    """
-    named = given.rstrip("/").rpartition("/")[2]
-    exact = [e for e in entries.values() if given == e.session_id or named == e.directory]
-    return exact or [
-        entry
-        for entry in entries.values()
-        if named and (entry.session_id.startswith(named) or entry.directory.startswith(named))
-    ]
 
 
 def _entry(value: Any) -> ArchivedSession:

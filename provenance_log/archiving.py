@@ -21,7 +21,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from provenance_log import files
-from provenance_log.anchors import MANIFEST_NAME, anchor_beside
+from provenance_log.anchors import anchor_beside
 from provenance_log.archive_choice import ArchiveChoice, LogFacts, chosen_logs, facts_of
 from provenance_log.archive_comparing import check_replacement, is_equal
 from provenance_log.archive_files import Packing, PartReader, read_part
@@ -38,7 +38,13 @@ from provenance_log.archive_trees import Tree, look_at
 from provenance_log.copy_source import end_of_lines
 from provenance_log.errors import ArchiveRefused, LogUnsafe, ProvlogError, StoreNotWritable
 from provenance_log.format import format_timestamp
-from provenance_log.store import LOG_NAME, SessionDirectory, next_free_name, read_session_id
+from provenance_log.store import (
+    LOG_NAME,
+    MANIFEST_NAME,
+    SessionDirectory,
+    next_free_name,
+    read_session_id,
+)
 from provenance_log.verifying import EXIT_TAMPERED, EXIT_UNREADABLE, verify_log
 
 if TYPE_CHECKING:

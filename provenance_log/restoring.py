@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from provenance_log import files
 from provenance_log.archive_files import read_part
-from provenance_log.archive_index import ArchivedSession, archived_as, read_index
+from provenance_log.archive_index import ArchivedSession, read_index
 from provenance_log.archive_removing import archive_lock, delete_tree, place_under_free_name
 from provenance_log.blobs import BLOBS_DIRECTORY
 from provenance_log.copy_source import end_of_lines
@@ -29,6 +29,7 @@ from provenance_log.errors import (
     StoreNotWritable,
 )
 from provenance_log.reader import open_for_reading, read_log
+from provenance_log.session_names import matching
 from provenance_log.store import LOG_NAME, SessionDirectory, read_session_id
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from provenance_log.store import Store
 
 State = Literal["restored", "live", "refused"]
-_LISTED_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def restore_sessions(
         return []
     try:
         with archive_lock(store):
-            chosen = _chosen(store, read_index(store), given)
+            chosen = chosen_entries(store, read_index(store), given)
             live = _live(store)
             total, done = sum(entry.size_bytes for entry in chosen), 0
             outcomes = []
@@ -203,12 +203,16 @@ def _check_log(entry: ArchivedSession, log: Path) -> None:
         raise ArchiveRefused(message, hint=hint)
 
 
-def _chosen(
+def chosen_entries(
     store: Store, entries: Mapping[str, ArchivedSession], given: Sequence[str]
 ) -> list[ArchivedSession]:
+    """Return the archived sessions that are meant, all without `given`, by their directories.
+
+    Raises `SessionNotFound`.
+    """
     chosen = {} if given else dict(entries)
     for one in given:
-        found = archived_as(entries, one)
+        found = matching(entries.values(), one, one.rstrip("/").rpartition("/")[2])
         if len(found) != 1:
             raise _not_found(store, one, found)
         chosen[found[0].session_id] = found[0]
@@ -230,8 +234,6 @@ def _not_found(store: Store, given: str, found: Sequence[ArchivedSession]) -> Se
         return SessionNotFound(
             message, path=store.archive_dir, hint="`provlog restore --list` lists them"
         )
-    listed = [f"  {entry.session_id}  {entry.directory}" for entry in found][:_LISTED_MAX]
-    if len(found) > _LISTED_MAX:
-        listed.append(f"  … and {len(found) - _LISTED_MAX} more")
-    message = "\n".join([f"{len(found)} archived sessions answer to {given}:", *listed])
-    return SessionNotFound(message, hint="give more of the id, or the directory name")
+    ids = "".join(f"\n  {entry.session_id}" for entry in found)
+    message = f"{len(found)} archived sessions were in {given}:{ids}"
+    return SessionNotFound(message, hint="give the id of the session")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from provenance_log.archive_index import archived_as, read_index_leniently
+from provenance_log.archive_index import read_index_leniently
 from provenance_log.errors import LineInvalid, SessionNotFound
 from provenance_log.format import decode_timed
 from provenance_log.reader import read_first_line, session_id_of_log
@@ -167,7 +167,16 @@ def _not_found(store: Store, given: str, name: str) -> list[SessionLog]:
     hint = "`provlog sessions --all` lists the sessions"
     if any(directory.name == name for directory in store.session_directories()):
         hint = "this directory has no log; `provlog adopt` makes one of its manifest"
-    archived = archived_as(read_index_leniently(store)[0], given) if given else []
-    if archived:
-        hint = f"it is archived: `provlog restore {archived[0].session_id}` brings it back"
-    raise SessionNotFound(f"no session {given}", hint=hint)
+    raise SessionNotFound(f"no session {given}", hint=_archived_hint(store, given, name) or hint)
+
+
+def _archived_hint(store: Store, given: str, name: str) -> str | None:
+    """Return what to do where an archived session is meant, or several may be."""
+    entries = read_index_leniently(store)[0]
+    try:
+        found = matching(entries.values(), given, name)
+    except SessionNotFound:
+        return "several archived sessions begin with it: `provlog restore --list` lists them"
+    if not found:
+        return None
+    return f"it is archived: `provlog restore {found[0].session_id}` brings it back"

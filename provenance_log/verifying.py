@@ -114,7 +114,7 @@ def verify_log(
         for chunk in read_log(log, bytes_max=_CHUNK_BYTES):
             reading.see(chunk)
     except (OSError, LogUnsafe) as error:
-        return _unreadable(log, reason_of(error))
+        return unreadable(log, reason_of(error))
     return reading.report()
 
 
@@ -214,7 +214,8 @@ _DAMAGED = {
 """The verdict of each level that can be damaged, the worst first."""
 
 
-def _unreadable(log: Path, reason: str) -> Report:
+def unreadable(log: Path, reason: str) -> Report:
+    """Return the report on a log that can't be read at all."""
     text = f"the log can't be read: {reason}"
     rest = tuple(Level(name, "unknown", "not looked at") for name in LEVELS[1:])
     levels = (Level("framing", "unreadable", text), *rest)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from archive_cases import NAME, archive, furnished, log_of, names_in, snapshot
+from archive_cases import MONTH, NAME, archive, furnished, log_of, names_in, snapshot
 from copying_cases import put
 from test_claude_code_import import simple
 from transcript_records import SESSION
@@ -120,10 +120,10 @@ def test_a_command_line_that_is_unclear_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["archive", "--older-than", "soon"], "'soon' is not an age"),
+        (["archive", "--older-than", "soon"], "'soon' is not a time"),
         (["archive", "no-such"], "no session no-such"),
         (["restore", "no-such"], "no archived session no-such"),
-        (["restore", "d"], "2 archived sessions answer to d"),
+        (["restore", "d"], "2 sessions begin with d"),
     ],
 )
 def test_what_is_not_there_is_said(
@@ -188,3 +188,28 @@ def test_a_transcript_whose_session_is_archived_is_passed_over_until_it_is_resto
     report = import_transcripts(store, [path])
     assert [(one.state, one.added_count) for one in report.sessions] == [("grown", 1)]
     assert len(names_in(store.sessions_dir)) == 1
+
+
+def test_archived_sessions_are_verified_against_the_heads_in_the_index(
+    store: Store, capsys: Capture
+) -> None:
+    """E3: on every level but the derived files; a damaged part leaves its own verdict open."""
+    furnished(store)
+    put(store, "other", log_of("s2", "end"))
+    archive(store)
+
+    assert provlog(store, "verify", "--archived", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["sessions"]
+    assert [(one["session_id"], one["verdict"]) for one in found] == [("s1", "OK"), ("s2", "OK")]
+    assert {one["levels"]["anchor"]["state"] for one in found} == {"ok"}
+    month = store.archive_dir / MONTH
+    assert found[0]["log"] == str(month / NAME / "actions.jsonl")
+
+    content = bytearray(month.read_bytes())
+    content[100] ^= 1
+    month.write_bytes(content)
+    assert provlog(store, "verify", "--archived") == 3
+    said = capsys.readouterr().out
+    assert "1 OK, 1 UNKNOWN" in said.splitlines()
+    assert provlog(store, "verify", "--archived", "s2") == 0
+    assert provlog(store, "verify", "--archived", "--all") == 4
