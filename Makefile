@@ -5,11 +5,13 @@ BIN := .venv/bin
 LOWEST := .venv-lowest/bin
 # One worker per core; the tests of a file stay together, as they share what is dear to make.
 PYTEST_FLAGS ?= --numprocesses auto --dist loadfile
+# Which runs and how long; empty for all of them in full length.
+SOAK_FLAGS ?=
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types docs faults bench test-lowest system-packages clean
+.PHONY: help demo test check lint types docs faults bench soak test-lowest system-packages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +41,9 @@ faults: .venv/installed ## Run the exhaustive and fault tests, which take minute
 bench: .venv/installed ## Print a table of speed ratios
 	@$(BIN)/python tools/bench.py
 
+soak: .venv/installed ## Run the daemon long, under load and under faults; SOAK_FLAGS="load --seconds 10"
+	@$(BIN)/python tools/soak.py $(SOAK_FLAGS)
+
 test-lowest: .venv-lowest/installed ## Run the tests with the lowest supported versions
 	@$(LOWEST)/python -m pytest $(PYTEST_FLAGS)
 
@@ -48,7 +53,7 @@ system-packages: ## Install jq and strace, which some tests run (apt-get, as roo
 	$$as_root apt-get -qq update && $$as_root apt-get -qq install -y jq strace >/dev/null
 
 clean: ## Remove the environments and everything that make and the tools made
-	rm -rf .venv .venv-lowest .bench .demo build *.egg-info
+	rm -rf .venv .venv-lowest .bench .demo .soak build *.egg-info
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from projections import rebuild
-from projections.daemon_database import ClosedDatabase, DatabaseChanged
+from projections.daemon_database import ClosedDatabase, DatabaseChanged, Doubt
 from projections.daemon_files import QUIET_S, DerivedFiles
 from projections.daemon_hints import Hints
 from projections.daemon_notices import Complaints, Notice
@@ -76,6 +77,8 @@ class Daemon:
         """How the logs looked when everything in them was projected."""
         self._is_hinted = True
         self._pause_s = 0.0
+        self._failing_since: float | None = None
+        self._looked_at = 0.0
         self._line_count = 0
 
     def stop(self) -> None:
@@ -144,15 +147,26 @@ class Daemon:
         except ProvlogError as error:
             self._logs_seen = None
             if isinstance(error, DatabaseCorrupt):
-                self._database.doubt = error.message
+                self._database.doubt = Doubt(error.message, is_damaged=True)
             self._complaints.failed(error)
-            longest_s = min(self._rescan_s, _LONGEST_PAUSE_S)
-            self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), longest_s)
+            self._pause_s = self._pause_after_failure()
         else:
             self._complaints.worked()
-            self._pause_s = 0.0
+            self._pause_s, self._failing_since = 0.0, None
+
+    def _pause_after_failure(self) -> float:
+        """Return a tenth of the time that nothing has worked, within limits.
+
+        So a database that is held in turn by many readers is tried nearly all the time until it
+        can be had, and one that a notebook holds for hours now and then.
+        """
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        longest_s = min(self._rescan_s, _LONGEST_PAUSE_S)
+        return min(max((now - self._failing_since) / 10, _FIRST_PAUSE_S), longest_s)
 
     def _catch_up(self) -> None:
+        self._looked_at = time.monotonic()
         logs = _look_of_logs(self._store)
         if self._database.make_sure():
             self._logs_seen = None
@@ -196,7 +210,9 @@ class Daemon:
             self._stop.wait(self._pause_s)
             return
         timeout_s = min(self._rescan_s, QUIET_S) if self._files.is_due else self._rescan_s
-        self._is_hinted = self._wake.wait(timeout_s)
+        # What was appended just after the logs were looked at has waited for the work already.
+        worked_s = time.monotonic() - self._looked_at
+        self._is_hinted = self._wake.wait(max(timeout_s - worked_s, self._debounce_s))
         if self._is_hinted:
             self._stop.wait(self._debounce_s)
 

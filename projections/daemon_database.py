@@ -7,6 +7,7 @@ only while this process has it closed: DuckDB's locks would be lost otherwise.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from projections import layout, rebuild
@@ -27,11 +28,23 @@ _BATCH_BYTES = 4 * 1024 * 1024
 _HELD_WAIT_S = 1.0
 """How long somebody else may have the database before it is worth a word."""
 
+_SWAP_WAIT_S = 10.0
+"""How long a rebuild waits: what it replayed would be thrown away, and replayed again."""
+
 _Signature = tuple[tuple[int, ...] | None, ...]
 
 
 class DatabaseChanged(Exception):
     """Somebody deleted, replaced or wrote to the database since it was looked at: look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why the tables have to be made anew."""
+
+    reason: str
+    is_damaged: bool = False
+    """True where the file may be worth a look, and is kept."""
 
 
 class ClosedDatabase:
@@ -41,13 +54,14 @@ class ClosedDatabase:
         self, store: Store, tell: Callable[[Notice], None], is_stopped: Callable[[], bool]
     ) -> None:
         self.projector = Projector(store, batch_bytes=_BATCH_BYTES)
-        self.doubt: str | None = None
-        """Why it has to be made anew."""
+        self.doubt: Doubt | None = None
         self._store = store
         self._tell = tell
         self._is_stopped = is_stopped
         self._left: _Signature | None = None
-        """How we left it; None when it has to be looked at again."""
+        """How we left it; None when its checkpoints have to be read again."""
+        self._known: _Signature | None = None
+        """How it was when we last wrote to it, whatever came of that, or read all of it."""
         self._was_ours = False
 
     @contextmanager
@@ -60,13 +74,19 @@ class ClosedDatabase:
         if self._left is not None and _signature(self._store.database) != self._left:
             self._left = None
             raise DatabaseChanged
-        with rebuild.open_database(self._store, wait_s=_HELD_WAIT_S) as connection:
-            self._left = None
-            before = _identity(self._store.database)
-            yield connection
-        # One that was deleted or replaced under our hands is not the one we wrote to.
-        if before is not None and before == _identity(self._store.database):
-            self._left = _signature(self._store.database)
+        before = None
+        try:
+            with rebuild.open_database(self._store, wait_s=_HELD_WAIT_S) as connection:
+                self._left = None
+                before = _identity(self._store.database)
+                yield connection
+        finally:
+            # One that was deleted or replaced under our hands is not the one we wrote to.
+            is_same = before is not None and before == _identity(self._store.database)
+            if is_same:
+                self._known = _signature(self._store.database)
+        if is_same:
+            self._left = self._known
 
     def opened_for_reading(self) -> Connection:
         """Open the database beside other readers; raises `DatabaseHeld` after a moment."""
@@ -77,8 +97,9 @@ class ClosedDatabase:
 
         True if they were looked at, so that the checkpoints may be others than before.
 
-        Opens the database only if it is not as we left it. One that is gone, was cut, can't be
-        read or was filled by another definition is made anew from the logs. Damage that was done
+        Opens the database only if it is not as we left it. One that is gone, can't be read or was
+        filled by another definition is made anew from the logs. All of our tables is read where
+        somebody else wrote to a database that is ours alone, or cut any. Damage that was done
         while we had it open, or without a change of size and time, shows when it is next used.
         Raises `RebuildAbandoned` when the daemon is stopped meanwhile.
         """
@@ -86,37 +107,56 @@ class ClosedDatabase:
             found = _signature(self._store.database)
             if found == self._left:
                 return False
-            left, self._left = self._left, None
-            self.doubt = self._look_inside(is_cut=_is_shorter(found, left))
+            self._left = None
+            self.doubt = self._look_inside(found)
         if self.doubt is not None:
             self._left = None
             self._rebuild(self.doubt)
         return True
 
-    def _look_inside(self, *, is_cut: bool) -> str | None:
+    def _look_inside(self, found: _Signature) -> Doubt | None:
         """Take the checkpoints, and return None; or why the tables have to be made anew."""
         if self._was_ours and not self._store.database.exists():
-            return "the database is gone"
-        if is_cut:  # DuckDB may open it all the same, and miss the rest only much later
-            return "the database became shorter while nobody here wrote to it"
+            return Doubt("the database is gone")
         try:
+            if found != self._known:
+                self._read_everything(found)
             with self.opened() as connection:
                 if self._was_ours and not layout.is_ours(connection):
-                    return "the database lost its tables"
+                    return Doubt("the database lost its tables")
                 prepare_tables(connection)
                 stale = layout.stale_tables(connection)
                 if stale:
-                    return f"tables that another definition filled: {len(stale)}"
+                    return Doubt(f"tables that another definition filled: {len(stale)}")
                 self.projector.remember(connection)
         except (DatabaseCorrupt, NotADatabase) as error:
-            return error.message.partition(";")[0]
+            return Doubt(error.message.partition(";")[0], is_damaged=True)
         self._was_ours = True
         return None
 
-    def _rebuild(self, reason: str) -> None:
-        self._tell(Notice("warning", "rebuilding", reason))
+    def _read_everything(self, found: _Signature) -> None:
+        """Look for damage where there may be some, beside whoever else reads.
+
+        Somebody who drops tables of his own may well have made a shared database shorter.
+        """
+        is_there = self._store.database.exists()
+        if not is_there or not (
+            rebuild.is_dedicated(self._store) or _is_shorter(found, self._known)
+        ):
+            return
+        with self.opened_for_reading() as connection:
+            if layout.is_ours(connection):
+                layout.read_everything(connection)
+        if _signature(self._store.database) == found:
+            self._known = found
+
+    def _rebuild(self, doubt: Doubt) -> None:
+        self._tell(Notice("warning", "rebuilding", doubt.reason))
         report = rebuild.rebuild_locked(
-            self._store, wait_s=_HELD_WAIT_S, is_stopped=self._is_stopped
+            self._store,
+            is_damaged=doubt.is_damaged,
+            wait_s=_SWAP_WAIT_S,
+            is_stopped=self._is_stopped,
         )
         with self.opened() as connection:
             self.projector.remember(connection)

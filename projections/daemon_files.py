@@ -83,4 +83,4 @@ class DerivedFiles:
         failed = () if report is None else report.failed
         problems = [f"{item.path}: {item.reason}" for item in failed]
         self._complaints.about("files", problems, is_all=is_all)
-        return bool(failed)
+        return report is not None and bool(report.failed or report.gone)

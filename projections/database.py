@@ -18,6 +18,7 @@ import nanoarrow
 
 from projections.columns import make_column
 from projections.definitions import load_sql
+from projections.holders import is_free
 from projections.refusals import HELD, StatementRefused, refusal
 from provenance_log.errors import ProvlogError
 from provenance_log.files import FILE_MODE
@@ -36,6 +37,8 @@ WAIT_S = 10.0
 
 _FIRST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 0.5
+_LOOK_S = 0.003
+_MISLED_MAX = 3
 _FETCH_ROWS = 1000
 _NOT_REPLAYED = "Failure while replaying WAL file"
 
@@ -206,6 +209,7 @@ def connect(path: Path, *, read_only: bool, wait_s: float = WAIT_S) -> Connectio
     """
     deadline = time.monotonic() + wait_s
     pause_s = _FIRST_PAUSE_S
+    misled_count = 0
     while True:
         try:
             return Connection(path, _open(path, read_only=read_only))
@@ -213,9 +217,25 @@ def connect(path: Path, *, read_only: bool, wait_s: float = WAIT_S) -> Connectio
             left_s = deadline - time.monotonic()
             if left_s <= 0 or HELD not in str(error):
                 raise refusal(path, error, is_open=False) from error
+        # A holder on another machine or in another container is not among those we are told of.
+        misled_count = misled_count + 1 if is_free(path) else 0
         # Two that wait for the same holder should not come back in step.
-        time.sleep(min(left_s, pause_s * random.uniform(0.5, 1.0)))  # noqa: S311
+        longest_s = min(left_s, pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+        _pause(path, longest_s, is_told=misled_count < _MISLED_MAX)
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+def _pause(path: Path, longest_s: float, *, is_told: bool) -> None:
+    """Sleep for so long, or until the file is free if we are told of that.
+
+    Between readers that come and go it may be free for some milliseconds only, in which a writer
+    has to come; and to try all the time would cost a processor.
+    """
+    end = time.monotonic() + longest_s
+    while (left_s := end - time.monotonic()) > 0:
+        time.sleep(min(left_s, _LOOK_S) if is_told else left_s)
+        if is_told and is_free(path):
+            return
 
 
 def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:

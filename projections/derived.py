@@ -76,18 +76,21 @@ class DerivedReport:
     """What became of the derived files.
 
     `left_alone` belong to a person and stay so. `failed` could not be written now, for lack of
-    space or permission for instance, and are worth another try.
+    space or permission for instance, and are worth another try. So are those whose directory is
+    `gone`: it was renamed, archived or removed, which the projector is about to see.
     """
 
     written: tuple[Path, ...] = ()
     unchanged: tuple[Path, ...] = ()
     left_alone: tuple[NotWritten, ...] = ()
     failed: tuple[NotWritten, ...] = ()
+    gone: tuple[NotWritten, ...] = ()
 
     @property
     def failed_sessions(self) -> frozenset[str]:
-        """The sessions that have a file which could not be written."""
-        return frozenset(item.session_id for item in self.failed if item.session_id is not None)
+        """The sessions that have a file which could not be written, for whatever reason."""
+        missed = (*self.failed, *self.gone)
+        return frozenset(item.session_id for item in missed if item.session_id is not None)
 
 
 def refresh(
@@ -158,13 +161,22 @@ def write_files(store: Store, expected: Iterable[ExpectedFile]) -> DerivedReport
             _write(store, file, path, outcome)
         except OSError as error:
             reason = error.strerror or str(error)
-            outcome.failed.append(NotWritten(path, reason, file.session_id))
+            where = outcome.gone if _is_gone(store, file) else outcome.failed
+            where.append(NotWritten(path, reason, file.session_id))
     return DerivedReport(
         tuple(outcome.written),
         tuple(outcome.unchanged),
         tuple(outcome.left_alone),
         tuple(outcome.failed),
+        tuple(outcome.gone),
     )
+
+
+def _is_gone(store: Store, file: ExpectedFile) -> bool:
+    """Say whether the session's directory was renamed, archived or removed in between."""
+    if file.log is None or not store.sessions_dir.is_dir():
+        return False
+    return not file.directory(store).is_dir()
 
 
 Standing = Literal["equal", "missing", "different", "a person's"]
@@ -191,6 +203,7 @@ class _Outcome:
     unchanged: list[Path] = field(default_factory=list)
     left_alone: list[NotWritten] = field(default_factory=list)
     failed: list[NotWritten] = field(default_factory=list)
+    gone: list[NotWritten] = field(default_factory=list)
 
 
 def _write(store: Store, file: ExpectedFile, path: Path, outcome: _Outcome) -> None:

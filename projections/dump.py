@@ -44,7 +44,12 @@ def differing_rows(connection: Connection, other: Path) -> dict[str, int]:
     with other columns, differs by all its rows.
     """
     with connection.attached(other, "other"):
-        counts = {table.name: _count_differing(connection, table) for table in CONTENT_TABLES}
+        return differing_rows_of_other(connection)
+
+
+def differing_rows_of_other(connection: Connection) -> dict[str, int]:
+    """Compare as `differing_rows` does, with a database that is attached as `other`."""
+    counts = {table.name: _count_differing(connection, table) for table in CONTENT_TABLES}
     return {name: count for name, count in counts.items() if count}
 
 

@@ -33,12 +33,10 @@ def holders(path: Path) -> tuple[Holder, ...]:
         lines = (_PROC / "locks").read_text("ascii", "replace").splitlines()
     except OSError:
         return ()
-    inode = str(status.st_ino)
     found = {}
     for line in lines:
-        # "1: POSIX  ADVISORY  WRITE 1234 08:01:567 0 EOF"; a waiting one has "->" in second place.
         parts = line.split()
-        if "->" in parts or len(parts) < 6 or parts[5].rpartition(":")[2] != inode:
+        if not _is_lock_on(parts, str(status.st_ino)):
             continue
         pid = int(parts[4])
         # The device in /proc/locks is not always that of stat(), and inodes repeat between
@@ -81,6 +79,25 @@ def started_ticks(pid: int) -> int | None:
         return int(text.rpartition(")")[2].split()[19])  # field 22; the name before may hold blanks
     except (OSError, ValueError, IndexError):
         return None
+
+
+def is_free(path: Path) -> bool:
+    """Say whether the system tells for sure that nobody has a lock on this file.
+
+    Costs a hundredth of an attempt to open a database. False may also mean that the system does
+    not tell, or that a file of another device has the same number.
+    """
+    try:
+        inode = str(path.stat().st_ino)
+        lines = (_PROC / "locks").read_text("ascii", "replace").splitlines()
+    except OSError:
+        return False
+    return not any(_is_lock_on(line.split(), inode) for line in lines)
+
+
+def _is_lock_on(parts: list[str], inode: str) -> bool:
+    # "1: POSIX  ADVISORY  WRITE 1234 08:01:567 0 EOF"; a waiting one has "->" in second place.
+    return "->" not in parts and len(parts) >= 6 and parts[5].rpartition(":")[2] == inode
 
 
 def _has_open(pid: int, status: os.stat_result) -> bool:

@@ -107,12 +107,14 @@ def rebuild_locked(
     *,
     verify: bool = False,
     swap: bool = False,
+    is_damaged: bool = False,
     wait_s: float = WAIT_S,
     on_progress: OnProgress | None = None,
     is_stopped: Callable[[], bool] | None = None,
 ) -> RebuildReport:
     """Rebuild like `rebuild`, for a caller that holds `store.projector_lock`.
 
+    A database that `is_damaged` is set aside also if it opens, unless it holds foreign tables.
     Raises `RebuildAbandoned` when `is_stopped`, which is asked between batches and once more
     before the new tables take the place of the old ones, says so. After that it runs to its end.
     """
@@ -131,7 +133,7 @@ def rebuild_locked(
             return replace(report, is_swapped=False)
         if is_stopped is not None and is_stopped():
             raise RebuildAbandoned
-        report = _swap(store, side, old, report, wait_s=wait_s)
+        report = _swap(store, side, old, report, is_damaged=is_damaged, wait_s=wait_s)
     finally:
         remove_leftovers(store)
     return replace(report, derived=_refresh(store, wait_s=wait_s))
@@ -161,7 +163,7 @@ def open_database(store: Store, *, wait_s: float, read_only: bool = False) -> Co
     try:
         return connect(store.database, read_only=read_only, wait_s=wait_s)
     except (NotADatabase, DatabaseCorrupt) as error:
-        if _is_dedicated(store):
+        if is_dedicated(store):
             hint = "run `provlog rebuild`: it keeps this file aside and makes a new database"
             raise DatabaseCorrupt(error.message, path=error.path, hint=hint) from error
         raise
@@ -177,7 +179,8 @@ def remove_leftovers(store: Store) -> None:
             path.unlink(missing_ok=True)
 
 
-def _is_dedicated(store: Store) -> bool:
+def is_dedicated(store: Store) -> bool:
+    """Say whether the database is at the store's own path, where nobody else has a business."""
     return store.database == store.root / DATABASE_NAME
 
 
@@ -213,7 +216,7 @@ def _look_at_old(store: Store, *, verify: bool, wait_s: float) -> _Old:
                 limits=_limits(store, connection) if verify and is_comparable else None,
             )
     except (NotADatabase, DatabaseCorrupt):
-        if not _is_dedicated(store):
+        if not is_dedicated(store):
             raise
         return _Old()
 
@@ -257,21 +260,40 @@ def _build(
 
 
 def _swap(
-    store: Store, side: Path, old: _Old, report: RebuildReport, *, wait_s: float
+    store: Store,
+    side: Path,
+    old: _Old,
+    report: RebuildReport,
+    *,
+    is_damaged: bool,
+    wait_s: float,
 ) -> RebuildReport:
     if old.is_readable and old.foreign:
         return _swap_inside(store, side, report, wait_s=wait_s)
     set_aside = None
     if old.is_readable:
-        # Whoever else has the database open would go on with a file that has no name any more,
-        # and its log would be taken for that of the new file: so take it for ourselves first.
-        with connect(store.database, read_only=False, wait_s=wait_s) as connection:
-            connection.checkpoint()
+        is_damaged |= not _empty_wal(store, wait_s=wait_s)
         side.chmod(stat.S_IMODE(store.database.stat().st_mode))
-    else:
+    if is_damaged or not old.is_readable:
         set_aside = _set_aside(_file_of(store))
     files.replace_file(side, _file_of(store))
     return replace(report, set_aside=set_aside)
+
+
+def _empty_wal(store: Store, *, wait_s: float) -> bool:
+    """Have the old database for ourselves once; False if its log can't be written into it.
+
+    Whoever else has it open would go on with a file that has no name any more, and its log would
+    be taken for that of the new file.
+    """
+    try:
+        with connect(store.database, read_only=False, wait_s=wait_s) as connection:
+            connection.checkpoint()
+    except DatabaseCorrupt:
+        if not is_dedicated(store):
+            raise
+        return False
+    return True
 
 
 def _swap_inside(

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import errno
+import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 from projecting import Log, rebuilt
 from rebuilding import beside, content, filled
-from watchdog.events import DirModifiedEvent, FileModifiedEvent, FileOpenedEvent
+from watchdog.events import DirModifiedEvent, FileModifiedEvent, FileOpenedEvent, FileSystemEvent
+from watched import NEVER_S, WAIT_S, Watched, running
 
 from projections import daemon_hints, rebuild
-from projections.daemon import Daemon
 from projections.daemon_notices import Notice
 from projections.database import connect
 from projections.projector import catch_up
@@ -24,53 +23,6 @@ from projections.waiting import NotVisibleYet, wait_until_visible
 from provenance_log import files
 from provenance_log.errors import LockHeld, ProvlogError
 from provenance_log.store import Store
-
-WAIT_S = 30.0
-NEVER_S = 3600.0
-
-
-class Watched:
-    """A daemon that is looked at from inside, and what it said."""
-
-    def __init__(self, store: Store, **options: Any) -> None:
-        self.notices: list[Notice] = []
-        options = {"rescan_s": 0.1, "debounce_s": 0.01, **options}
-        self.daemon = Daemon(store, self.notices.append, **options)
-
-    @property
-    def events(self) -> list[str]:
-        return [notice.event for notice in self.notices]
-
-    @property
-    def told(self) -> list[str]:
-        """What it said, except of how it watches: whether a hint came is up to the system."""
-        return [event for event in self.events if event not in {"watching", "polling"}]
-
-    def look(self) -> None:
-        """One turn of the loop, without hints."""
-        self.daemon._is_hinted = True
-        self.daemon._look()
-
-    def until(self, line_count: int) -> None:
-        self.until_true(lambda: self.daemon._line_count >= line_count)
-
-    def until_true(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + WAIT_S
-        while not condition():
-            assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.01)
-
-
-@contextmanager
-def running(watched: Watched) -> Iterator[None]:
-    thread = threading.Thread(target=watched.daemon.run)
-    thread.start()
-    try:
-        yield
-    finally:
-        watched.daemon.stop()
-        thread.join(WAIT_S)
-    assert not thread.is_alive()
 
 
 def test_with_every_hint_suppressed_the_rescan_finds_the_lines_and_says_so(
@@ -147,6 +99,123 @@ def test_an_exception_over_a_hint_ends_nothing_and_loses_no_hint(
             watched.until(number)
             log.add()
         watched.until(4)
+
+
+def test_notifications_that_the_system_dropped_are_told_once_and_are_a_reason_to_look(
+    store: Store,
+) -> None:
+    """F60: watchdog says so in its own log and nowhere else."""
+    wake = threading.Event()
+    hints = daemon_hints.Hints(store.sessions_dir, wake)
+    assert hints.supervise() is None
+    tell_of_overflows(2)
+    assert wake.is_set()
+    assert "overflowed" in (hints.supervise() or "")
+    assert hints.supervise() is None
+    assert hints.mode == "watching"
+    hints.stop()
+    wake.clear()
+    tell_of_overflows(1)
+    assert not wake.is_set()
+
+
+def test_overflows_without_end_end_in_polling(store: Store) -> None:
+    """F60: every overflow makes watchdog watch everything anew, which may well cause the next."""
+    hints = daemon_hints.Hints(store.sessions_dir, threading.Event())
+    assert hints.supervise() is None
+    tell_of_overflows(daemon_hints.OVERFLOWS_MAX)
+    assert "overflows all the time: polling" in (hints.supervise() or "")
+    assert (hints.mode, hints.supervise()) == ("polling", None)
+
+
+def tell_of_overflows(count: int) -> None:
+    for _ in range(count):
+        logging.getLogger("watchdog.observers.inotify_c").warning(daemon_hints._OVERFLOW)
+
+
+def test_reading_the_sessions_makes_no_notifications(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that looks, or watchdog that walks, would cause what it is told of."""
+    log = Log(store, "a", "s")
+    events: list[str] = []
+    arrived = threading.Event()
+
+    def note(_self: object, event: FileSystemEvent) -> None:
+        events.append(event.event_type)
+        if event.event_type == "deleted":
+            arrived.set()
+
+    monkeypatch.setattr(daemon_hints.Waker, "dispatch", note)
+    hints = daemon_hints.Hints(store.sessions_dir, threading.Event())
+    assert hints.supervise() is None
+    for path in (store.sessions_dir, log.path.parent):
+        list(path.iterdir())
+    log.path.read_bytes()
+    log.path.unlink()
+    assert arrived.wait(WAIT_S)
+    hints.stop()
+    assert events == ["deleted"]
+
+
+def test_where_only_some_sessions_can_be_watched_there_is_polling(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F60: watchdog is silent about a directory for which no watch is left."""
+    for name in ("a", "b"):
+        Log(store, name, name)
+    monkeypatch.setattr(daemon_hints, "_RESTART_PAUSE_S", 0.0)
+    hints = daemon_hints.Hints(store.sessions_dir, threading.Event())
+    assert hints.supervise() is None
+    assert daemon_hints._watch_count() in {0, 3}
+    monkeypatch.setattr(daemon_hints, "_watch_count", lambda: 2)
+    assert hints.distrust() is None
+    assert hints.supervise() == (
+        "no watches are left for some of the sessions: polling until the daemon is started again"
+    )
+    assert (hints.mode, hints.supervise()) == ("polling", None)
+
+
+def test_the_rescan_interval_is_counted_from_one_look_to_the_next(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B6: a line that came just after a look waits for the work of that look as well."""
+    watched = Watched(filled(store), rescan_s=NEVER_S)
+    watched.look()
+    watched.daemon._looked_at = time.monotonic() - NEVER_S / 2
+    watched.daemon._files.is_due = False
+    waits: list[float] = []
+
+    def wait(timeout_s: float) -> bool:
+        waits.append(timeout_s)
+        return False
+
+    monkeypatch.setattr(watched.daemon._wake, "wait", wait)
+    watched.daemon._wait()
+    assert 0.4 * NEVER_S < waits[0] <= NEVER_S / 2
+
+
+def test_the_pauses_grow_with_the_time_that_nothing_worked(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B8: held in turn by many readers it is tried nearly all the time, held for long seldom."""
+    watched = Watched(store, rescan_s=3.0)
+    now = [100.0]
+    monkeypatch.setattr("projections.daemon.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise ProvlogError("the disk is full", path=store.database)
+
+    monkeypatch.setattr(watched.daemon, "_catch_up", refuse)
+    pauses = []
+    for moment in (100.0, 100.5, 105.0, 110.0, 1000.0):
+        now[0] = moment
+        watched.daemon._look()
+        pauses.append(watched.daemon._pause_s)
+    assert pauses == pytest.approx([0.1, 0.1, 0.5, 1.0, 3.0])
+    monkeypatch.setattr(watched.daemon, "_catch_up", lambda: None)
+    watched.daemon._look()
+    assert watched.daemon._pause_s == 0.0
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -14,6 +16,7 @@ from projecting import (
     rebuilt,
 )
 
+from projections import database
 from projections.database import connect
 from projections.dump import dump_tables
 from projections.projector import catch_up
@@ -57,6 +60,45 @@ def test_a_held_database_is_waited_for_and_then_its_holder_is_named(
         assert holder.stdout is not None
         assert holder.stdout.readline() == "open\n"
         assert catch_up(store, wait_s=30).lines == 1
+
+
+def test_whoever_waits_for_a_database_takes_it_as_soon_as_it_is_free(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B8: between readers that come and go it is free for moments, not for a pause's length."""
+    monkeypatch.setattr(database, "_FIRST_PAUSE_S", 60.0)
+    catch_up(store)
+    command = [sys.executable, "-c", HOLD, str(store.database), "reader", "0.3"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        started = time.monotonic()
+        with connect(store.database, read_only=False, wait_s=60):
+            assert time.monotonic() - started < 25
+
+
+def test_a_holder_that_the_system_does_not_tell_of_is_waited_for_with_pauses(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another container, or on another machine: to try all the time costs a processor."""
+    catch_up(store)
+    tried: list[Path] = []
+    opened = database._open
+
+    def count(path: Path, *, read_only: bool) -> Any:
+        tried.append(path)
+        return opened(path, read_only=read_only)
+
+    monkeypatch.setattr(database, "_open", count)
+    monkeypatch.setattr(database, "is_free", lambda _path: True)
+    command = [sys.executable, "-c", HOLD, str(store.database), "reader", "60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(DatabaseHeld):
+            connect(store.database, read_only=False, wait_s=1.5)
+        holder.kill()
+    assert len(tried) <= 20
 
 
 def cut_short(data: bytes) -> bytes:

@@ -1,10 +1,10 @@
 """What happens to a log behind the projector's back, and what it makes of it."""
 
 import os
-import shutil
 from collections.abc import Callable
 
 import pytest
+from harming import BENIGN, DAMAGES
 from projecting import (
     Log,
     cleared_tables,
@@ -24,64 +24,6 @@ from provenance_log.store import Store
 @pytest.fixture
 def tables() -> Connection:
     return cleared_tables()
-
-
-def cut_two_lines(log: Log) -> None:
-    rewrite(log, log.lines[:-2])
-
-
-def cut_and_regrow(log: Log) -> None:
-    lines = log.lines
-    rewrite(log, [*lines[:-2], *(line.replace(b"Read", b"Grep") for line in lines[-2:]), b"{}"])
-
-
-def save_another_first_line(log: Log) -> None:
-    lines = log.lines
-    rewrite(log, [lines[0].replace(b"why?", b"what"), *lines[1:]])
-
-
-def change_the_last_line(log: Log) -> None:
-    rewrite(log, [*log.lines[:-1], log.lines[-1].replace(b"Read", b"Grep")])
-
-
-def change_a_line_in_the_middle(log: Log) -> None:
-    lines = log.lines
-    middle = len(lines) // 2
-    rewrite(log, [*lines[:middle], lines[middle].replace(b"Read", b"Grep"), *lines[middle + 1 :]])
-
-
-def save_a_changed_copy(log: Log) -> None:
-    lines = log.lines
-    middle = len(lines) // 2
-    lines[middle] = lines[middle].replace(b"Read", b"Grep")
-    copy = log.path.with_name("copy")
-    copy.write_bytes(b"".join(line + b"\n" for line in lines))
-    copy.replace(log.path)
-
-
-def put_another_session_there(log: Log) -> None:
-    log.path.write_bytes(content_of("other", ["tool call"]))
-
-
-def empty_the_log(log: Log) -> None:
-    rewrite(log, [])
-
-
-def remove_the_directory(log: Log) -> None:
-    shutil.rmtree(log.path.parent)
-
-
-DAMAGES: dict[Callable[[Log], None], tuple[str, list[str]]] = {
-    cut_two_lines: ("truncated", ["s"]),
-    cut_and_regrow: ("edited", ["s"]),
-    save_another_first_line: ("replaced", ["s"]),
-    change_the_last_line: ("edited", ["s"]),
-    change_a_line_in_the_middle: ("edited", ["s"]),
-    save_a_changed_copy: ("edited", ["s"]),
-    put_another_session_there: ("replaced", ["other"]),
-    empty_the_log: ("truncated", []),
-    remove_the_directory: ("gone", []),
-}
 
 
 @pytest.mark.parametrize("damage_log", DAMAGES, ids=lambda function: function.__name__)
@@ -107,29 +49,7 @@ def test_a_damaged_log_is_an_incident_and_is_projected_again(
     assert len(rows_of(tables, "incidents")) == 1
 
 
-def touch(log: Log) -> None:
-    os.utime(log.path, ns=(5, 5))
-
-
-def save_an_equal_copy(log: Log) -> None:
-    copy = log.path.with_name("copy")
-    copy.write_bytes(log.path.read_bytes())
-    copy.replace(log.path)
-
-
-def rename_the_directory(log: Log) -> None:
-    log.path.parent.rename(log.path.parent.with_name("renamed"))
-
-
-def leave_a_torn_tail(log: Log) -> None:
-    log.add_bytes(b'{"timestamp":"2026')
-
-
-@pytest.mark.parametrize(
-    "change",
-    [touch, save_an_equal_copy, rename_the_directory, leave_a_torn_tail],
-    ids=lambda function: function.__name__,
-)
+@pytest.mark.parametrize("change", BENIGN, ids=lambda function: function.__name__)
 def test_a_log_with_the_same_lines_keeps_its_rows_without_an_incident(
     store: Store, tables: Connection, change: Callable[[Log], None]
 ) -> None:

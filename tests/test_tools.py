@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -149,3 +150,73 @@ def test_an_unknown_workload_is_refused_with_the_names_there_are(repository: Pat
 
     assert bench.returncode == 2
     assert "append_process, append_disk, rebuild" in bench.stderr
+
+
+def test_a_soak_run_prints_its_figures_and_leaves_nothing_behind(
+    repository: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.jsonl"
+    short = ("--seconds", "0.5", "--directory", str(tmp_path / "work"))
+
+    soak = run_tool(repository, "soak.py", "following", *short, "--out", str(out))
+
+    assert soak.returncode == 0, soak.stdout + soak.stderr
+    assert soak.stdout.splitlines()[0] == "following"
+    record = json.loads(out.read_text())
+    assert record["broken"] == []
+    assert record["figures"].keys() == {"appends", "printed and measured", "append to printed"}
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_soak_run_that_breaks_a_promise_fails_and_says_which(
+    repository: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; sys.argv[1:] = ['load', '--directory', sys.argv[1]]\n"
+        "import soak\n"
+        "from soaking.measuring import Outcome\n"
+        "soak.RUNS['load'] = lambda _: Outcome('load', [('a', '1')], ['a line was lost'])\n"
+        "soak.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=repository / "tools",
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "BROKEN: a line was lost" in done.stdout
+    assert done.stderr.endswith("error: promises were broken in: load\n")
+
+
+def test_a_soak_run_sees_a_lock_that_vanishes(repository: Path, tmp_path: Path) -> None:
+    """F51: any other close of the file in the process that has it open drops DuckDB's lock."""
+    database = tmp_path / "x.duckdb"
+    careless = (
+        "import duckdb, sys, time\n"
+        "connection = duckdb.connect(sys.argv[1]); print('open', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "open(sys.argv[1], 'rb').close(); print('dropped', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    command = [sys.executable, "-c", careless, str(database)]
+    child = str(repository / "tools" / "soaking" / "child.py")
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as owner:
+        assert owner.stdin is not None
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "open\n"
+        watch = [sys.executable, child, "locks", str(database), str(owner.pid)]
+        with subprocess.Popen(watch, stdin=PIPE, stdout=PIPE, text=True) as watcher:
+            assert watcher.stdout is not None
+            assert watcher.stdout.readline() == "covered\n"
+            owner.stdin.write("\n")
+            owner.stdin.flush()
+            assert owner.stdout.readline() == "dropped\n"
+            assert watcher.stdout.readline() == "vanished\n"
+            found = json.loads(watcher.communicate(timeout=60)[0])
+        owner.kill()
+    assert found["covered"] > 0
+    assert len(found["vanished"]) == 1
