@@ -65,19 +65,23 @@ class ClosedDatabase:
         self._was_ours = False
 
     @contextmanager
-    def opened(self) -> Iterator[Connection]:
+    def opened(self, found: _Signature | None = None) -> Iterator[Connection]:
         """Open the database for the block; raises `DatabaseHeld` after a moment.
 
-        Raises `DatabaseChanged` where it is not as we left it: its checkpoints may be others than
-        those that are known, or it may be a new and empty file.
+        Raises `DatabaseChanged` where it is not as it was found, or else as we left it: its
+        checkpoints may be others than those that are known, or it may be a new and empty file.
         """
-        if self._left is not None and _signature(self._store.database) != self._left:
-            self._left = None
+        expected, self._left = found or self._left, None
+        if expected is not None and _signature(self._store.database) != expected:
             raise DatabaseChanged
         before = None
         try:
             with rebuild.open_database(self._store, wait_s=_HELD_WAIT_S) as connection:
-                self._left = None
+                # It may have been cut while we waited for whoever had it, and DuckDB opens it all
+                # the same. Opening changes nothing of a file that is there.
+                file = None if expected is None else expected[0]
+                if file is not None and _status(self._store.database) != file:
+                    raise DatabaseChanged
                 before = _identity(self._store.database)
                 yield connection
         finally:
@@ -115,13 +119,16 @@ class ClosedDatabase:
         return True
 
     def _look_inside(self, found: _Signature) -> Doubt | None:
-        """Take the checkpoints, and return None; or why the tables have to be made anew."""
+        """Take the checkpoints, and return None; or why the tables have to be made anew.
+
+        Raises `DatabaseChanged` where it is not as it was `found` any more.
+        """
         if self._was_ours and not self._store.database.exists():
             return Doubt("the database is gone")
         try:
             if found != self._known:
                 self._read_everything(found)
-            with self.opened() as connection:
+            with self.opened(found) as connection:
                 if self._was_ours and not layout.is_ours(connection):
                     return Doubt("the database lost its tables")
                 prepare_tables(connection)

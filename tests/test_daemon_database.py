@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from rebuilding import beside, content, filled, foreign_content, shared_store
 from watched import WAIT_S, Watched
 
 import projections.rebuild as rebuild_module
-from projections.daemon_database import Doubt
+from projections.daemon_database import DatabaseChanged, Doubt
 from projections.database import Connection, connect
 from projections.layout import read_everything, stale_tables
 from projections.rebuild import rebuild
@@ -185,3 +187,32 @@ def test_a_reader_at_the_end_of_a_rebuild_delays_it_and_costs_no_second_one(
         reader.communicate(timeout=WAIT_S)
     assert watched.told == ["quarantined", "rebuilding", "rebuilt"]
     assert content(store) == rebuilt(store)
+
+
+def test_database_that_is_cut_while_the_daemon_waits_for_it_is_looked_at_again(
+    store: Store,
+) -> None:
+    """F54: DuckDB opens a shorter file; what was written to it then would have hidden the cut."""
+    filled(store)
+    watched = Watched(store)
+    watched.look()
+    whole = content(store)
+    command = [sys.executable, "-c", HOLD_FOR_A_MOMENT, str(store.database)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with ThreadPoolExecutor() as pool:
+            opening = pool.submit(open_and_close, watched)
+            while not opening.running():
+                pass
+            os.truncate(store.database, store.database.stat().st_size // 2)
+            assert isinstance(opening.exception(WAIT_S), DatabaseChanged)
+    watched.look()
+
+    assert content(store) == whole == rebuilt(store)
+    assert "rebuilt" in watched.events
+
+
+def open_and_close(watched: Watched) -> None:
+    with watched.daemon._database.opened():
+        pass

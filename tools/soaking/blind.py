@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from projections.status import read_status
 from projections.waiting import wait_until_visible
 from provenance_log.recording import SessionHeader, start_session
 from provenance_log.store import Store
@@ -29,6 +30,7 @@ _GRACE_S = 1.0
 """For the work itself: reading, writing, and waiting for who reads."""
 
 _CATCH_UP_S = 60.0
+_MODES = {"watching", "polling"}
 _ACTION = {"type": "read", "tool": "Read", "status": "success"}
 _QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 _IN_NAMESPACE = ("unshare", "--user", "--map-root-user")
@@ -86,7 +88,7 @@ def _run(setting: Setting, fault: Fault) -> Outcome:
         wait_until_visible(store, directories, timeout_s=_CATCH_UP_S)
         _append_alone(part, store, daemon, fault)
         seen = started[0].stop()
-        _ask_how_it_watches(part, daemon, fault)
+        _ask_how_it_watches(part, store, daemon, fault)
         daemon.end()
         found = show_appends(part, appended, seen)
         late = percentile(found, 1)
@@ -116,11 +118,18 @@ def _append_alone(part: Outcome, store: Store, daemon: DaemonProcess, fault: Fau
     part.promise(max(took_s) <= limit_s, text)
 
 
-def _ask_how_it_watches(part: Outcome, daemon: DaemonProcess, fault: Fault) -> None:
-    """Look whether the daemon says what is wrong: the one place that asks how it watches."""
+def _ask_how_it_watches(part: Outcome, store: Store, daemon: DaemonProcess, fault: Fault) -> None:
+    """Look whether the daemon says what is wrong, and `provlog status` how it watches now."""
     texts = _warnings(daemon)
     part.add("said", "; ".join(dict.fromkeys(texts)) or "nothing")
     part.promise(_told(daemon, fault), f"the daemon did not say {fault.said!r}")
+    told = read_status(store, wait_s=_CATCH_UP_S).daemon
+    modes = [notice["event"] for notice in daemon.notices if notice["event"] in _MODES]
+    part.add("status", f"{told.mode}, as {told.mode_reason}" if told.mode_reason else told.mode)
+    is_right = told.is_running and told.mode == (modes or ["watching"])[-1]
+    part.promise(is_right, f"the status says {told.mode}, and the daemon {modes}")
+    is_reasoned = told.mode != "polling" or bool(told.mode_reason)
+    part.promise(is_reasoned, "the status does not say why it is polling")
 
 
 def _told(daemon: DaemonProcess, fault: Fault) -> bool:
