@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import orjson
 
 from projections.reconstruction import actions_of, read_manifest_values
-from projections.yaml_reading import read_yaml_mapping
 from provenance_log import files
 from provenance_log.appender import Appender
 from provenance_log.errors import LogUnsafe, ManifestInvalid, ProvlogError, StoreNotWritable
 from provenance_log.reader import open_for_reading
 from provenance_log.store import MANIFEST_NAME, read_session_id
+from provenance_log.yaml_reading import read_yaml_mapping
 
 if TYPE_CHECKING:
     from pathlib import Path

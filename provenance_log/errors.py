@@ -118,6 +118,10 @@ class TranscriptInvalid(ProvlogError):
     """The file is not a transcript of the kind asked for; nothing of it was imported."""
 
 
+class SettingsInvalid(ProvlogError):
+    """A file of settings (config.yaml, action-types.yaml) can't be read as one."""
+
+
 class ManifestInvalid(ProvlogError):
     """The manifest can't be read as one; nothing was made of it, and it was left as it is."""
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.yaml_reading import plain_value, read_yaml_mapping
 from projections.yaml_text import to_yaml
 from provenance_log.errors import ManifestInvalid
+from provenance_log.yaml_reading import plain_value, read_yaml_mapping
 
 PATH = Path("manifest.yaml")
 

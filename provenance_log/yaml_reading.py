@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
-from provenance_log.errors import ManifestInvalid
+from provenance_log.errors import ManifestInvalid, ProvlogError
 from provenance_log.strict_json import INTEGER_MAX
 
 if TYPE_CHECKING:
@@ -36,10 +36,12 @@ _CONSTANTS = {
 _ALLOWED_TAGS = frozenset({None, "!", "tag:yaml.org,2002:str"})
 
 
-def read_yaml_mapping(text: str, path: Path) -> dict[str, Any]:
+def read_yaml_mapping(
+    text: str, path: Path, *, refusal: type[ProvlogError] = ManifestInvalid
+) -> dict[str, Any]:
     """Return the one mapping that a YAML document holds; `path` is for messages only.
 
-    Raises `ManifestInvalid` with the line: for bad syntax, a key that is there twice or is no
+    Raises `refusal` with the line: for bad syntax, a key that is there twice or is no
     scalar, a tag, an alias that leads nowhere or into itself, more than `DEPTH_MAX` levels, more
     than `EXPANDED_MAX` of content, a second document, and a document that is no mapping.
     """
@@ -47,22 +49,23 @@ def read_yaml_mapping(text: str, path: Path) -> dict[str, Any]:
     if unprintable:
         place = text.count("\n", 0, unprintable.start()) + 1
         message = f"the character U+{ord(unprintable[0]):04X} may not be in YAML"
-        raise ManifestInvalid(message, path=path, line=place)
+        raise refusal(message, path=path, line=place)
     try:
-        return _Document(text, path).mapping()
+        return _Document(text, path, refusal).mapping()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error)
         line: int | None = None if mark is None else mark.line + 1
-        raise ManifestInvalid(f"not YAML: {reason}", path=path, line=line) from error
+        raise refusal(f"not YAML: {reason}", path=path, line=line) from error
 
 
 class _Document:
     """The events of one text on their way to a value."""
 
-    def __init__(self, text: str, path: Path) -> None:
+    def __init__(self, text: str, path: Path, refusal: type[ProvlogError]) -> None:
         self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
         self._path = path
+        self._refusal = refusal
         self._weight = 0
         self._anchors: dict[str, tuple[Any, int]] = {}
 
@@ -133,7 +136,7 @@ class _Document:
             self._refuse("its aliases make it larger than a manifest may be", event)
 
     def _refuse(self, message: str, event: Any) -> NoReturn:
-        raise ManifestInvalid(message, path=self._path, line=event.start_mark.line + 1)
+        raise self._refusal(message, path=self._path, line=event.start_mark.line + 1)
 
 
 def plain_value(text: str) -> Any:
