@@ -86,6 +86,10 @@ class AppendUnknown(ProvlogError):
     """The line was written, but a sync failed: it may or may not survive a power cut."""
 
 
+class SessionNotRecorded(ProvlogError):
+    """The session could not be started, so what belongs to it can't be kept; see the first error."""
+
+
 class IdConflict(ProvlogError):
     """An event with this id but other content is already in the log; nothing was written."""
 

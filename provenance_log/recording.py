@@ -81,12 +81,17 @@ class Recording:
         success: bool,
         result_summary: object = None,
         error_message: str | None = None,
+        more_details: Mapping[str, Any] | None = None,
     ) -> Appended:
-        """Append the session_end, which is on the disk when this returns, and close the log."""
+        """Append the session_end, which is on the disk when this returns, and close the log.
+
+        `more_details` are members of its `details` beside the three that are named here.
+        """
         details = {
             "success": success,
             "result_summary": result_summary,
             "error_message": error_message,
+            **(more_details or {}),
         }
         action = {
             **_lifecycle("session_end", "success" if success else "failure"),
