@@ -124,7 +124,11 @@ def _user_context(session: Row) -> dict[str, Any]:
     context = decoded_object(session["user_context"])
     summary = decoded_object(session["result_summary"])
     before = context.get("git_commit_before") or context.get("git_commit")
-    after = summary.get("git_commit_after") or context.get("git_commit_after")
+    after = (
+        session["git_commit_after"]
+        or summary.get("git_commit_after")
+        or context.get("git_commit_after")
+    )
     return {
         "working_directory": _text(context.get("working_directory")),
         "git_branch": _text(context.get("git_branch")),

@@ -95,6 +95,10 @@ class PipeClosed(Exception):
 COMMANDS = {
     "init": Entry("provenance_log.commands:init", "Make a store in this directory."),
     "import": Entry("provenance_log.commands:import_group", "Bring in what others recorded."),
+    "start": Entry("provenance_log.shell_command:start", "Start a session from a shell."),
+    "record": Entry("provenance_log.shell_command:record", "Append actions to a session."),
+    "end": Entry("provenance_log.shell_command:end", "End a session from a shell."),
+    "run": Entry("provenance_log.run_command:run", "Run a command and record it."),
     "annotate": Entry(
         "provenance_log.annotate_command:annotate", "Add findings, warnings and notes to a log."
     ),

@@ -12,36 +12,45 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provenance_log.git_state import git_state
+from provenance_log.git_state import GitState, git_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 def user_context(*, db_path: Path | None = None) -> dict[str, Any]:
-    """Return the surroundings of this process as they are now, for a session's header.
+    """Return what surrounds this process, and what it runs on, for a session's header.
 
-    `user`, `host`, `working_directory`, `git_branch`, `git_commit`, `python_version`,
-    `python_executable`, `platform`, `pid`, `command`, `dependencies` (version by distribution, of
-    what is imported), and `db_path` where it is given.
+    As `surroundings`, and `python_version`, `python_executable`, `pid`, `command`,
+    `dependencies` (version by distribution, of what is imported), and `db_path` where it is given.
     """
-    directory = working_directory()
-    state = git_state(Path(directory)) if directory else None
-    context = {
-        "user": _user(),
-        "host": platform.node(),
-        "working_directory": directory,
-        "git_branch": state and state.branch,
-        "git_commit": state and state.commit,
+    context = surroundings() | {
         "python_version": sys.version,
         "python_executable": sys.executable,
-        "platform": platform.platform(),
         "pid": os.getpid(),
         "command": list(getattr(sys, "orig_argv", sys.argv)),
         "dependencies": dict(imported_versions()),
         "db_path": None if db_path is None else str(db_path),
     }
     return {key: value for key, value in context.items() if value not in (None, "", [], {})}
+
+
+def surroundings() -> dict[str, Any]:
+    """Return what is true of every program that runs here now, in whatever language.
+
+    `user`, `host`, `platform`, `working_directory`, `git_branch`, `git_commit`.
+    """
+    directory = working_directory()
+    state = git_state(Path(directory)) if directory else GitState()
+    context = {
+        "user": _user(),
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "working_directory": directory,
+        "git_branch": state.branch,
+        "git_commit": state.commit,
+    }
+    return {key: value for key, value in context.items() if value}
 
 
 def working_directory() -> str | None:

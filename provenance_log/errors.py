@@ -87,7 +87,7 @@ class AppendUnknown(ProvlogError):
 
 
 class SessionNotRecorded(ProvlogError):
-    """The session could not be started, so what belongs to it can't be kept; see the first error."""
+    """The session could not be started, so what belongs to it can't be kept."""
 
 
 class IdConflict(ProvlogError):

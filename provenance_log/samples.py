@@ -53,6 +53,15 @@ def schema_of(value: Any) -> dict[str, Any]:
     return columns or {"type": type(value).__name__}
 
 
+def described(side: str, data: Any, detail_level: DetailLevel) -> dict[str, Any]:
+    """Return schema, sample and size of the input or output (`side`) of a transformation."""
+    return {
+        f"{side}_schema": schema_of(data),
+        f"{side}_sample": data if detail_level == "full" else sample_of(data),
+        f"{side}_size": count_of(data),
+    }
+
+
 def summary_of_result(value: Any, detail_level: DetailLevel) -> Any:
     """Return what a session's end keeps of its result; None for no result."""
     if value is None or detail_level == "full":

@@ -140,12 +140,28 @@ class TrackedSession:
         return None
 
 
+class ToolCall:
+    """What a block of `track_tool_call` tells of itself."""
+
+    def __init__(self) -> None:
+        self.result: Any = None
+        self.facts: dict[str, Any] = {}
+
+    def set_result(self, result: Any) -> None:
+        """Say what the call returned."""
+        self.result = result
+
+    def note(self, **facts: Any) -> None:
+        """Say more of the call: cache_hit, cache_key, retry_count, error, and the like."""
+        self.facts.update(facts)
+
+
 def open_session(
     session: TrackedSession, store: Store, settings: Settings, db_path: Path | None
 ) -> str:
     """Make the session's directory and its first line; raises `ProvlogError`."""
     if session.parent_session_id is not None and session.depth_around() is None:
-        session.depth = _depth_in_store(store, session.parent_session_id) + 1
+        session.depth = depth_of_session(store, session.parent_session_id) + 1
     header = SessionHeader(
         agent_type=session.agent_type,
         query=session.query,
@@ -162,7 +178,7 @@ def open_session(
     return session.session_id
 
 
-def _depth_in_store(store: Store, session_id: str) -> int:
+def depth_of_session(store: Store, session_id: str) -> int:
     """Return the depth that a session's first line tells; 0 where it tells none."""
     directory = store.find_session(session_id)
     raw = None if directory is None else read_first_line(directory.log)

@@ -19,11 +19,11 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provenance_log.errors import ProvlogError, StoreNotFound
-from provenance_log.samples import count_of, kept_output, sample_of, schema_of, size_of
+from provenance_log.errors import ProvlogError, SettingsInvalid, StoreNotFound
+from provenance_log.samples import described, kept_output, size_of
 from provenance_log.settings import Settings, default_settings, load_settings
 from provenance_log.store import ROOT_BELOW_PROJECT, find_root, initialise_store, open_store
-from provenance_log.tracked_session import TrackedSession, open_session
+from provenance_log.tracked_session import ToolCall, TrackedSession, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -77,11 +77,12 @@ class ProvenanceTracker:
 
     @property
     def settings(self) -> Settings:
-        """What the store's `config.yaml` and `action-types.yaml` say; the defaults if unreadable."""
+        """What the store's files of settings say; the defaults where they can't be read."""
         if self._settings is None:
+            root = self.store.root
             try:
-                self._settings = load_settings(self.store.root)
-            except ProvlogError as error:
+                self._settings = load_settings(root)
+            except SettingsInvalid as error:
                 self._settings = default_settings()
                 self._failed(error)
         return self._settings
@@ -114,15 +115,36 @@ class ProvenanceTracker:
         inherited from the process this one was forked from. `header` may hold agent_version,
         model, goals and project.
         """
-        inherited = self._current.get()
+        session = self.begin_session(agent_type, query, kwargs, parent_session_id, **header)
+        self._current.set(session)
+        return session.session_id
+
+    def begin_session(
+        self,
+        agent_type: str,
+        query: str = "",
+        kwargs: Mapping[str, Any] | None = None,
+        parent_session_id: str | None = None,
+        **header: Any,
+    ) -> TrackedSession:
+        """Start a session as `start_session` does, without making it the current one."""
+        around = self._current.get()
         session = TrackedSession(
-            agent_type, query, dict(kwargs or {}), inherited, parent_session_id, header
+            agent_type, query, dict(kwargs or {}), around, parent_session_id, header
         )
         self._guarded(
             session, lambda: open_session(session, self.store, self.settings, self.db_path)
         )
-        self._current.set(session)
-        return session.session_id
+        return session
+
+    @contextmanager
+    def resumed(self, session: TrackedSession) -> Iterator[None]:
+        """Make a session the current one for as long as the block runs."""
+        token = self._current.set(session)
+        try:
+            yield
+        finally:
+            self._current.reset(token)
 
     def end_session(self, success: bool, result: Any = None, error: str | None = None) -> None:
         """End the current session; the one around it is current again.
@@ -152,7 +174,7 @@ class ProvenanceTracker:
         return self._record(
             event_type,
             event_name,
-            given,
+            lambda: given,
             status=_status_of(given),
             error=given.get("error"),
             duration_ms=given.get("duration_ms"),
@@ -177,24 +199,28 @@ class ProvenanceTracker:
         `more` may hold cache_key, cache_source, retry_count, rate_limit_delay_ms, error_type,
         status (else by `success`), files_affected and read_only; anything else is kept too.
         """
-        details = {
-            "tool_type": tool_type,
-            "tool_name": tool_name,
-            "input_params": input_params,
-            "output_data": kept_output(output_data, self.detail_level),
-            "output_size_bytes": size_of(output_data),
-            "cache_hit": cache_hit,
-            **more,
-        }
+        status = more.pop("status", None) or ("success" if success else "failure")
+        files_affected, is_read_only = (
+            more.pop("files_affected", None),
+            more.pop("read_only", False),
+        )
         return self._record(
             "tool_call",
             f"{tool_type}.{tool_name}",
-            details,
-            status=details.pop("status", None) or ("success" if success else "failure"),
+            lambda: {
+                "tool_type": tool_type,
+                "tool_name": tool_name,
+                "input_params": input_params,
+                "output_data": kept_output(output_data, self.detail_level),
+                "output_size_bytes": size_of(output_data),
+                "cache_hit": cache_hit,
+                **more,
+            },
+            status=status,
             error=error,
             duration_ms=duration_ms,
-            files_affected=details.pop("files_affected", None),
-            is_read_only=bool(details.pop("read_only", False)),
+            files_affected=files_affected,
+            is_read_only=bool(is_read_only),
         )
 
     def record_decision(
@@ -211,16 +237,20 @@ class ProvenanceTracker:
 
         `more` may hold condition_evaluated.
         """
-        details = {
-            "decision_type": decision_type,
-            "decision_point": decision_point,
-            "input_values": input_values,
-            "branch_taken": branch_taken,
-            "branches_available": list(branches_available),
-            "reason": reason,
-            **more,
-        }
-        return self._record("decision", decision_point, details, is_read_only=True)
+        return self._record(
+            "decision",
+            decision_point,
+            lambda: {
+                "decision_type": decision_type,
+                "decision_point": decision_point,
+                "input_values": input_values,
+                "branch_taken": branch_taken,
+                "branches_available": list(branches_available),
+                "reason": reason,
+                **more,
+            },
+            is_read_only=True,
+        )
 
     def record_transformation(
         self,
@@ -235,24 +265,23 @@ class ProvenanceTracker:
     ) -> str | None:
         """Record how data became other data, and return the id of the event.
 
-        Schemas, sizes (items or rows) and samples of both are kept, never the whole of them
-        unless the detail level is `full`.
+        Schemas, sizes (items or rows) and samples of both are kept, and all of both where the
+        detail level is `full`.
         """
-        is_full = self.detail_level == "full"
-        details = {
-            "transformation_type": transformation_type,
-            "transformation_name": transformation_name,
-            "input_schema": schema_of(input_data),
-            "input_sample": input_data if is_full else sample_of(input_data),
-            "input_size": count_of(input_data),
-            "output_schema": schema_of(output_data),
-            "output_sample": output_data if is_full else sample_of(output_data),
-            "output_size": count_of(output_data),
-            "method": method,
-            "parameters": dict(parameters or {}),
-            **more,
-        }
-        return self._record("transformation", transformation_name, details, duration_ms=duration_ms)
+        return self._record(
+            "transformation",
+            transformation_name,
+            lambda: {
+                "transformation_type": transformation_type,
+                "transformation_name": transformation_name,
+                **described("input", input_data, self.detail_level),
+                **described("output", output_data, self.detail_level),
+                "method": method,
+                "parameters": dict(parameters or {}),
+                **more,
+            },
+            duration_ms=duration_ms,
+        )
 
     def link_entity(self, entity_table: str, entity_id: str, link_type: str) -> str | None:
         """Record that the session has to do with a thing of the domain; returns the event's id.
@@ -261,14 +290,17 @@ class ProvenanceTracker:
         """
         session = self._own_session()
         link = {
-            "entity_table": entity_table,
+            "entity_table": str(entity_table),
             "entity_id": str(entity_id),
-            "link_type": link_type,
+            "link_type": str(link_type),
         }
         related = None if session is None else session.last_event_id
-        details = {**link, "related_event_id": related}
         return self._record(
-            "entity_link", "link_entity", details, entity_links=[link], is_read_only=True
+            "entity_link",
+            "link_entity",
+            lambda: {**link, "related_event_id": related},
+            entity_links=[link],
+            is_read_only=True,
         )
 
     @contextmanager
@@ -282,26 +314,38 @@ class ProvenanceTracker:
         """
         call = ToolCall()
         started = time.monotonic()
+        raised: BaseException | None = None
         try:
             yield call
         except BaseException as error:
-            is_stopped = not isinstance(error, Exception)  # cancelled, or the program ends
-            call.facts.setdefault("status", "partial" if is_stopped else "failure")
-            call.facts.setdefault("error", error)
+            raised = error
             raise
         finally:
-            facts = dict(call.facts)
-            error = facts.pop("error", None)
-            self.record_tool_call(
-                tool_type,
-                tool_name,
-                input_params,
-                output_data=call.result,
-                duration_ms=round((time.monotonic() - started) * 1000),
-                success=error is None,
-                error=error,
-                **facts,
-            )
+            self._record_block(tool_type, tool_name, input_params, call, started, raised)
+
+    def _record_block(
+        self,
+        tool_type: str,
+        tool_name: str,
+        input_params: Mapping[str, Any],
+        call: ToolCall,
+        started: float,
+        raised: BaseException | None,
+    ) -> None:
+        facts = {"error": raised, **call.facts} if raised is not None else dict(call.facts)
+        if raised is not None and not isinstance(raised, Exception):
+            facts.setdefault("status", "partial")  # cancelled, or the program ends
+        error = facts.pop("error", None)
+        self.record_tool_call(
+            tool_type,
+            tool_name,
+            input_params,
+            output_data=call.result,
+            duration_ms=(time.monotonic() - started) * 1000,
+            success=error is None,
+            error=error,
+            **facts,
+        )
 
     def _own_session(self) -> TrackedSession | None:
         """Return the current session, unless it belongs to the process we were forked from."""
@@ -309,17 +353,23 @@ class ProvenanceTracker:
         return session if session is not None and session.pid == os.getpid() else None
 
     def _record(
-        self, event_type: str, event_name: str, details: dict[str, Any], **facts: Any
+        self,
+        event_type: str,
+        event_name: str,
+        describe: Callable[[], dict[str, Any]],
+        **facts: Any,
     ) -> str | None:
         session = self._own_session()
         if session is None:
             return None
-        tool = self.settings.taxonomy.tool_of_event(event_name)
-        action_type = self.settings.taxonomy.type_of_event(event_type, tool)
-        return self._guarded(
-            session,
-            lambda: session.append(action_type, tool, event_type, event_name, details, **facts),
-        )
+
+        def append() -> str:
+            taxonomy = self.settings.taxonomy
+            tool = taxonomy.tool_of_event(event_name)
+            action_type = taxonomy.type_of_event(event_type, tool)
+            return session.append(action_type, tool, event_type, event_name, describe(), **facts)
+
+        return self._guarded(session, append)
 
     def _guarded(self, session: TrackedSession, work: Callable[[], str | None]) -> str | None:
         """Do the work; a failure is told and counted, and the agent goes on."""
@@ -341,22 +391,6 @@ class ProvenanceTracker:
                 f"provenance-log: not recorded: {text}\n(told once; later failures are counted)",
                 file=sys.stderr,
             )
-
-
-class ToolCall:
-    """What a block of `track_tool_call` tells of itself."""
-
-    def __init__(self) -> None:
-        self.result: Any = None
-        self.facts: dict[str, Any] = {}
-
-    def set_result(self, result: Any) -> None:
-        """Say what the call returned."""
-        self.result = result
-
-    def note(self, **facts: Any) -> None:
-        """Say more of the call: cache_hit, cache_key, cache_source, retry_count, error …"""
-        self.facts.update(facts)
 
 
 _global: list[ProvenanceTracker] = []

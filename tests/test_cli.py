@@ -103,7 +103,7 @@ def test_target_that_is_no_command_is_a_programming_error() -> None:
     ("typed", "answer"),
     [
         ("projct", "There is no command 'projct'. Did you mean project?"),
-        ("stat", "There is no command 'stat'. Did you mean stats or status?"),
+        ("stat", "There is no command 'stat'. Did you mean stats or start?"),
         ("xyzzy", "There is no command 'xyzzy'."),
     ],
 )

@@ -78,6 +78,7 @@ def test_a_session_has_what_its_first_line_says(store: Store, tables: Connection
         "cache_read_tokens": 0,
         "log_lines": 2,
         "log_bytes": child.path.stat().st_size,
+        "git_commit_after": None,
     }
 
 

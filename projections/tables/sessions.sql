@@ -118,7 +118,9 @@ SELECT
     coalesce(cache_read_tokens, 0) AS cache_read_tokens,
     logs.line_number AS log_lines,
     logs.line_offset AS log_bytes,
-    logs.line_hash AS log_head
+    logs.line_hash AS log_head,
+    CASE WHEN is_ended THEN json_extract_string(last_end.details, '$.git_commit_after') END
+        AS git_commit_after
 FROM provenance_checkpoints AS logs
 LEFT JOIN totals USING (session_id)
 LEFT JOIN figures USING (session_id)
