@@ -54,9 +54,9 @@ def wait_option(default_s: float = WAIT_S) -> Callable[[_Command], _Command]:
 
 
 @contextmanager
-def _opened(store: Store, wait_s: float) -> Iterator[Connection]:
+def opened(store: Store, wait_s: float) -> Iterator[Connection]:
     """Open the database for one answer, and say on stderr when the logs have more than it."""
-    with looking.open_database(store, wait_s=wait_s) as connection:
+    with looking.open_database(store.database, wait_s=wait_s) as connection:
         yield connection
         hint = _lag_hint(store, connection)
     if hint:
@@ -201,7 +201,7 @@ def sessions(
     store = open_store(root, database)
     moment = moment_of(since, datetime.now(UTC)).replace(tzinfo=None) if since else None
     row_limit = None if show_all else limit
-    with _opened(store, wait_s) as connection:
+    with opened(store, wait_s) as connection:
         found = looking.sessions(
             connection, agent=agent, state=state, since=moment, limit=row_limit
         )
@@ -251,7 +251,7 @@ def show(
       provlog show .claude/provenance/sessions/2026-01-31-10-00
     """
     store = open_store(root, database)
-    with _opened(store, wait_s) as connection:
+    with opened(store, wait_s) as connection:
         session_id = find_session(store, connection, session)
         view = looking.session_view(
             connection, session_id, action_limit=action_limit, from_start=from_start
@@ -274,7 +274,7 @@ def stats(root: Path | None, database: Path | None, wait_s: float, as_json: bool
       provlog stats --json | jq '.tools[] | {tool, call_count}'
     """
     store = open_store(root, database)
-    with _opened(store, wait_s) as connection:
+    with opened(store, wait_s) as connection:
         figures = looking.store_figures(connection)
     click.echo(json_text(figures) if as_json else pages.figures_page(figures))
 
@@ -325,7 +325,7 @@ def query(
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     store = open_store(root, database)
-    with _opened(store, wait_s) as connection:
+    with opened(store, wait_s) as connection:
         answer = Console(connection).ask(sql, row_limit=limit or None, timeout_s=timeout_s)
     if as_json:
         click.echo(json_text(_objects(answer)))

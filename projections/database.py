@@ -88,6 +88,17 @@ class Connection:
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
+    def table(
+        self, sql: str, params: Sequence[Any] = ()
+    ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[Any, ...], ...]]:
+        """Run one statement and return its columns, DuckDB's names of their types, its rows."""
+        with self._named_errors():
+            result = self._inner.execute(sql, list(params))
+            columns = result.description or ()
+            names = tuple(column[0] for column in columns)
+            types = tuple(str(column[1]) for column in columns)
+            return names, types, tuple(result.fetchall())
+
     def stream(self, sql: str, params: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Run one statement and yield its rows without holding them all.
 

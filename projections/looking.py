@@ -19,9 +19,9 @@ from provenance_log.errors import ProvlogError, SessionNotFound
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from projections.database import Connection
-    from provenance_log.store import Store
 
 SHORT_ID_LENGTH = 8
 _JSON_COLUMNS = ("kwargs", "user_context", "result_summary", "dependencies", "goals", "source")
@@ -233,43 +233,43 @@ class StoreFigures:
     files: Some[FileRow]
 
 
-def open_database(store: Store, *, wait_s: float) -> Connection:
-    """Open the store's database for reading, waiting up to `wait_s` seconds for whoever holds it.
+def open_database(database: Path, *, wait_s: float) -> Connection:
+    """Open a database for reading, waiting up to `wait_s` seconds for whoever holds it.
 
     Raises `NoDatabaseYet` where nothing was projected, `DatabaseStale` where the answers could be
     wrong, and what `connect` and `check_layout` raise.
     """
-    if not store.database.exists():
-        raise _no_database(store)
-    connection = connect(store.database, read_only=True, wait_s=wait_s)
+    if not database.exists():
+        raise _no_database(database)
+    connection = connect(database, read_only=True, wait_s=wait_s)
     try:
-        _check(store, connection)
+        _check(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _check(store: Store, connection: Connection) -> None:
+def _check(connection: Connection) -> None:
     """Ask once whether the tables are ours and up to date; if not, ask what they are instead."""
     try:
         found = connection.rows(load_sql("views", "looking_definitions"))
     except StatementRefused:
         if is_ours(connection):
             raise
-        raise _no_database(store) from None
+        raise _no_database(connection.path) from None
     stored = {row["name"]: row["fingerprint"] for row in found}
     if stored == fingerprints() and {row["layout_version"] for row in found} == {LAYOUT_VERSION}:
         return
     check_layout(connection)
     stale = ", ".join(stale_tables(connection))
     hint = "run `provlog project`: it makes the tables anew from the logs"
-    raise DatabaseStale(f"another version filled {stale}", path=store.database, hint=hint)
+    raise DatabaseStale(f"another version filled {stale}", path=connection.path, hint=hint)
 
 
-def _no_database(store: Store) -> NoDatabaseYet:
+def _no_database(database: Path) -> NoDatabaseYet:
     hint = "run `provlog project` to make it"
-    return NoDatabaseYet("no database yet", path=store.database, hint=hint)
+    return NoDatabaseYet("no database yet", path=database, hint=hint)
 
 
 def sessions(

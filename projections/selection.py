@@ -6,6 +6,7 @@ The rule is that of `provenance_log.session_names`, over the sessions that are p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from projections.database import load_sql
@@ -29,9 +30,10 @@ class Candidate:
     """Of the directory."""
 
 
-def find_session(store: Store, connection: Connection, given: str) -> str:
+def find_session(store: Store | None, connection: Connection, given: str) -> str:
     """Return the id of the session that `given` names; see `session_names.matching`.
 
+    Without a store only the database is asked, and of a path to a directory its name counts.
     Raises `SessionNotFound`, for a beginning of several with the candidates.
     """
     rows = connection.rows(load_sql("views", "looking_candidates"))
@@ -40,15 +42,18 @@ def find_session(store: Store, connection: Connection, given: str) -> str:
         if not candidates:
             raise _not_found(store, candidates, "there is no session in the database")
         return candidates[0].session_id
-    found = matching(candidates, given, directory_name(store.sessions_dir, given))
+    name = Path(given).name if store is None else directory_name(store.sessions_dir, given)
+    found = matching(candidates, given, name)
     if not found:
         raise _not_found(store, candidates, f"no session {given}")
     return found[0].session_id
 
 
-def _not_found(store: Store, candidates: Sequence[Candidate], message: str) -> SessionNotFound:
+def _not_found(
+    store: Store | None, candidates: Sequence[Candidate], message: str
+) -> SessionNotFound:
     projected = {candidate.name for candidate in candidates}
-    is_behind = any(
+    is_behind = store is not None and any(
         directory.name not in projected and status_of_log(directory.log) is not None
         for directory in store.session_directories()
     )

@@ -1,7 +1,6 @@
 """What the looking commands are told: each question over a store whose answers are known."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -270,7 +269,7 @@ def test_an_empty_store_has_figures_of_zero(store: Store) -> None:
 
 def test_a_store_that_was_never_projected_says_what_to_run(store: Store) -> None:
     with pytest.raises(NoDatabaseYet) as caught:
-        looking.open_database(store, wait_s=0)
+        looking.open_database(store.database, wait_s=0)
 
     assert caught.value.path == store.database
     assert caught.value.hint == "run `provlog project` to make it"
@@ -284,7 +283,7 @@ def test_a_database_with_only_tables_of_others_counts_as_none_yet(
         connection.execute("CREATE TABLE provenance_sessions AS SELECT 1 AS mine")
 
     with pytest.raises(NoDatabaseYet):
-        looking.open_database(replace(store, database=path), wait_s=0)
+        looking.open_database(path, wait_s=0)
 
 
 def test_tables_of_another_definition_are_not_answered_from(store: Store) -> None:
@@ -295,4 +294,4 @@ def test_tables_of_another_definition_are_not_answered_from(store: Store) -> Non
         )
 
     with pytest.raises(looking.DatabaseStale, match="provenance_events"):
-        looking.open_database(store, wait_s=0)
+        looking.open_database(store.database, wait_s=0)

@@ -1,0 +1,5 @@
+-- The decisions of session $1, in the order of the log.
+SELECT *
+FROM provenance_decisions
+WHERE session_id = $1::VARCHAR
+ORDER BY sequence_number, event_id, decision_id
