@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from projections.printing import cell_text, clock, minute, one_line
 from projections.text_tables import (
@@ -73,7 +73,7 @@ def _elapsed_ms(row: SessionRow) -> float | None:
 def session_page(view: SessionView) -> str:
     """Return the page of `provlog show`."""
     parts = [
-        facts_table(_facts(view)),
+        facts_table(session_facts(view.session, [child.session_id for child in view.children])),
         section("tools", _tools(view.tools)),
         section(_counted("failures", view.failures), _failures(view.failures.rows)),
         section(_counted("decisions", view.decisions), _decisions(view.decisions.rows)),
@@ -83,8 +83,10 @@ def session_page(view: SessionView) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _facts(view: SessionView) -> list[tuple[str, str | None]]:
-    session = view.session
+def session_facts(
+    session: Mapping[str, Any], child_ids: Sequence[str] = ()
+) -> list[tuple[str, str | None]]:
+    """Return what the row of a session says, its JSON columns decoded, for `facts_table`."""
     return [
         ("session", session["session_id"]),
         ("directory", session["log"]),
@@ -101,7 +103,7 @@ def _facts(view: SessionView) -> list[tuple[str, str | None]]:
         ("result", _listed(session["result_summary"])),
         ("error", one_line(session["error_message"])),
         ("parent", session["parent_session_id"]),
-        ("children", ", ".join(child.session_id for child in view.children)),
+        ("children", ", ".join(child_ids)),
         ("actions", _figures(session)),
         ("tokens", _tokens(session)),
         ("log", f"{count(session['log_lines'])} lines, {size(session['log_bytes'])}"),

@@ -116,6 +116,7 @@ COMMANDS = {
     "sessions": Entry("projections.commands:sessions", "List the sessions, newest first."),
     "show": Entry("projections.commands:show", "Show one session and its actions."),
     "stats": Entry("projections.commands:stats", "Count actions by tool, type and status."),
+    "ask": Entry("provenance_log.commands:ask_group", "Ask what is asked most, without SQL."),
     "query": Entry("projections.commands:query", "Run SQL over the database, read-only."),
     "status": Entry("projections.status_command:status", "Say what is behind, damaged or in use."),
     "verify": Entry("projections.verify_command:verify", "Check logs for damage and change."),

@@ -103,3 +103,29 @@ def import_group() -> None:
       provlog import claude-code
       provlog import claude-code ~/.claude/projects/-home-me-lab/
     """
+
+
+@click.group(
+    cls=LazyGroup,
+    entries={
+        "recent": Entry("projections.ask_command:recent", "The newest sessions."),
+        "trace": Entry("projections.ask_command:trace", "All that is recorded of a session."),
+        "agents": Entry("projections.ask_command:agents", "Sessions and durations by agent."),
+        "tools": Entry("projections.ask_command:tools", "Calls and cache hits by tool."),
+        "decisions": Entry("projections.ask_command:decisions", "How often what was decided."),
+        "entity": Entry("projections.ask_command:entity", "The sessions that touched an entity."),
+        "hierarchy": Entry("projections.ask_command:hierarchy", "A session and all below it."),
+        "compare": Entry("projections.ask_command:compare", "What differs between two sessions."),
+    },
+)
+def ask_group() -> None:
+    """Ask the database what is asked most; `provlog query` takes any other question.
+
+    The same questions are methods of `projections.queries.ProvenanceQueries`, which returns what
+    --json prints.
+
+    \b
+    Example:
+      provlog ask recent
+      provlog ask agents --days 30
+    """
