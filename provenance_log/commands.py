@@ -18,6 +18,12 @@ from provenance_log.store import (
 )
 from provenance_log.terminal import escape
 
+_TAKEN_OVER = """\
+the database {} is there already; the next `provlog project`
+  makes the provenance_* tables in it, from the logs alone;
+  keeps rows that tables of these names have as provenance_before_*;
+  leaves all other tables as they are."""
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -56,7 +62,9 @@ def json_option(command: _Command) -> _Command:
 def init(root: Path | None, database: Path | None, as_json: bool) -> None:
     """Make a store, or complete one that lacks a file; nothing that is there is changed.
 
-    Without --root and PROVENANCE_ROOT the store is .claude/provenance in this directory.
+    Without --root and PROVENANCE_ROOT the store is .claude/provenance in this directory. --db may
+    name a database that is there already, also one of schema 1.0.0: `provlog project` then adds
+    our tables to it, and keeps what rows of older ones it finds as provenance_before_*.
 
     \b
     Example:
@@ -73,6 +81,8 @@ def init(root: Path | None, database: Path | None, as_json: bool) -> None:
         click.echo("\n  ".join([f"made in {where}:", *map(escape, report.created)]))
     else:
         click.echo(f"nothing to do: the store at {where} is complete")
+    if database is not None and CONFIG_NAME in report.created and report.database.exists():
+        click.echo(_TAKEN_OVER.format(escape(str(report.database))))
     if database is not None and CONFIG_NAME in report.kept:
         click.echo(f"note: {CONFIG_NAME} was there before, so --db was not written to it", err=True)
 
