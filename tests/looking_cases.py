@@ -156,7 +156,14 @@ def hostile_session(store: Store) -> str:
     """Record a session whose every text is hostile, and return its id."""
     error = {"message": ALL_HOSTILE, "code": ALL_HOSTILE}
     actions = [
-        tool_call(ALL_HOSTILE, {"command": ALL_HOSTILE}, files_affected=[ALL_HOSTILE]),
+        tool_call(
+            ALL_HOSTILE,
+            {"command": ALL_HOSTILE},
+            files_affected=[ALL_HOSTILE],
+            entity_links=[
+                {"entity_table": ALL_HOSTILE, "entity_id": "1", "link_type": ALL_HOSTILE}
+            ],
+        ),
         tool_call("Bash", {"command": ALL_HOSTILE}, status="failure", error=error),
         decision(ALL_HOSTILE, ALL_HOSTILE, ALL_HOSTILE),
         message("m", ALL_HOSTILE, 7),

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
     from provenance_log.store import Store
 
-READING = (["sessions"], ["show", "latest"], ["stats"], ["query", "FROM provenance_events"])
+READING = (
+    ["sessions"],
+    ["show", "latest"],
+    ["stats"],
+    ["query", "FROM provenance_events"],
+    ["ask", "recent"],
+    ["ask", "trace", "latest"],
+)
 """The commands that need a database."""
 
 

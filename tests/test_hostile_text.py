@@ -10,7 +10,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from looking_cases import Provlog, hostile_session, make_store, record, run_provlog, tool_call
+from looking_cases import (
+    ALL_HOSTILE,
+    Provlog,
+    hostile_session,
+    make_store,
+    record,
+    run_provlog,
+    tool_call,
+)
 
 from projections.projector import catch_up
 from provenance_log.terminal import display_width, escape
@@ -18,6 +26,16 @@ from provenance_log.terminal import display_width, escape
 if TYPE_CHECKING:
     from provenance_log.store import Store
 
+ASKING = (
+    ["ask", "recent"],
+    ["ask", "trace", "latest"],
+    ["ask", "agents", "--all-time"],
+    ["ask", "tools", "--all-time"],
+    ["ask", "decisions", "--all-time"],
+    ["ask", "entity", ALL_HOSTILE, "1"],
+    ["ask", "hierarchy", "latest"],
+    ["ask", "compare", "latest", "latest"],
+)
 PAGES = (
     ["sessions"],
     ["show", "latest"],
@@ -25,6 +43,7 @@ PAGES = (
     ["status"],
     ["query", "FROM provenance_sessions"],
     ["query", "SELECT query, tool_call_count, log FROM provenance_sessions"],
+    *ASKING,
 )
 
 
@@ -60,8 +79,9 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Store:
         ["query", "FROM provenance_sessions"],
         ["query", 'SELECT query AS "\x1b[31mname\u202e" FROM provenance_sessions'],
         ["project"],
+        *ASKING,
     ],
-    ids=" ".join,
+    ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_no_control_character_of_a_log_reaches_the_terminal(
     provlog: Provlog, evil: Store, arguments: list[str], as_json: bool
@@ -84,8 +104,10 @@ def test_no_control_character_of_a_log_reaches_the_terminal(
         ["query", "SELECT error((SELECT query FROM provenance_sessions))"],
         ["query", "--csv", "FROM provenance_sessions"],
         ["sessions", "--since", "\x1b[31m"],
+        ["ask", "entity", "\x1b[31m", "\u202e"],
+        ["ask", "entity", ALL_HOSTILE, "1", "--csv"],
     ],
-    ids=["show", "sql", "error", "csv", "since"],
+    ids=["show", "sql", "error", "csv", "since", "entity", "entity as csv"],
 )
 def test_no_error_and_no_csv_lets_one_through_either(
     provlog: Provlog, evil: Store, arguments: list[str]
