@@ -34,6 +34,7 @@ holds is not gone. Its rows are cleared, or kept and made again from the unpacke
 *Derived files.* After the commit, `freshness` brings the files of the touched sessions up to date:
 `derived` renders them as pure functions of the tables.
 
-*Looking.* `looking`, `console` and `status` answer questions from a read-only connection, and
-`parity` says whether database and files still are what the logs say.
+*Looking.* `looking`, `questions`, `console` and `status` answer from a read-only connection, and
+`parity` says whether database and files still are what the logs say. `queries` is for programs:
+the predecessor's questions, each of which opens the database, reads and closes it.
 """

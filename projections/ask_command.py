@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from projections.database import Connection
     from provenance_log.store import Store
 
-DAYS = 7.0
+DAYS = 7
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
