@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from provenance_log.environment import user_context, working_directory
 from provenance_log.errors import LineInvalid, SessionNotRecorded
-from provenance_log.format import COLUMN_INTEGER_MAX, decode, format_timestamp
+from provenance_log.format import COLUMN_INTEGER_MAX, STATUSES, decode, format_timestamp
 from provenance_log.git_state import git_state
 from provenance_log.reader import read_first_line
 from provenance_log.recording import Recording, SessionHeader, start_session
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from provenance_log.store import Store
 
 ERROR_LENGTH_MAX = 2_000
+READ_ONLY_EVENTS = frozenset({"lifecycle", "log", "cache_hit"})
 
 
 class TrackedSession:
@@ -154,6 +155,24 @@ class ToolCall:
     def note(self, **facts: Any) -> None:
         """Say more of the call: cache_hit, cache_key, retry_count, error, and the like."""
         self.facts.update(facts)
+
+    def ended(self, raised: BaseException | None) -> dict[str, Any]:
+        """Return what to record of the call besides its result, now that the block is over."""
+        facts = dict(self.facts)
+        if raised is not None:
+            facts.setdefault("error", raised)
+            if not isinstance(raised, Exception):
+                facts.setdefault("status", "partial")  # cancelled, or the program ends
+        facts.setdefault("success", facts.get("error") is None)
+        return facts
+
+
+def status_of(details: Mapping[str, Any]) -> str:
+    """Return the status that the details of an event tell; `success` where they tell none."""
+    status = details.get("status")
+    if status in STATUSES:
+        return str(status)
+    return "failure" if details.get("success") is False or details.get("error") else "success"
 
 
 def open_session(

@@ -23,15 +23,19 @@ from provenance_log.errors import ProvlogError, SettingsInvalid, StoreNotFound
 from provenance_log.samples import described, kept_output, size_of
 from provenance_log.settings import Settings, default_settings, load_settings
 from provenance_log.store import ROOT_BELOW_PROJECT, find_root, initialise_store, open_store
-from provenance_log.tracked_session import ToolCall, TrackedSession, open_session
+from provenance_log.tracked_session import (
+    READ_ONLY_EVENTS,
+    ToolCall,
+    TrackedSession,
+    open_session,
+    status_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from provenance_log.settings import DetailLevel
     from provenance_log.store import Store
-
-READ_ONLY_EVENTS = frozenset({"lifecycle", "log", "cache_hit"})
 
 
 class ProvenanceTracker:
@@ -175,7 +179,7 @@ class ProvenanceTracker:
             event_type,
             event_name,
             lambda: given,
-            status=_status_of(given),
+            status=status_of(given),
             error=given.get("error"),
             duration_ms=given.get("duration_ms"),
             files_affected=given.get("files_affected"),
@@ -321,31 +325,14 @@ class ProvenanceTracker:
             raised = error
             raise
         finally:
-            self._record_block(tool_type, tool_name, input_params, call, started, raised)
-
-    def _record_block(
-        self,
-        tool_type: str,
-        tool_name: str,
-        input_params: Mapping[str, Any],
-        call: ToolCall,
-        started: float,
-        raised: BaseException | None,
-    ) -> None:
-        facts = {"error": raised, **call.facts} if raised is not None else dict(call.facts)
-        if raised is not None and not isinstance(raised, Exception):
-            facts.setdefault("status", "partial")  # cancelled, or the program ends
-        error = facts.pop("error", None)
-        self.record_tool_call(
-            tool_type,
-            tool_name,
-            input_params,
-            output_data=call.result,
-            duration_ms=(time.monotonic() - started) * 1000,
-            success=error is None,
-            error=error,
-            **facts,
-        )
+            self.record_tool_call(
+                tool_type,
+                tool_name,
+                input_params,
+                output_data=call.result,
+                duration_ms=(time.monotonic() - started) * 1000,
+                **call.ended(raised),
+            )
 
     def _own_session(self) -> TrackedSession | None:
         """Return the current session, unless it belongs to the process we were forked from."""
@@ -411,10 +398,3 @@ def _open_or_make(root: Path | None, database: Path | None) -> Store:
     except StoreNotFound:
         place = root if root is not None else ROOT_BELOW_PROJECT
         return open_store(initialise_store(place, database).root)
-
-
-def _status_of(details: Mapping[str, Any]) -> str:
-    status = details.get("status")
-    if status in {"success", "failure", "partial", "skipped"}:
-        return str(status)
-    return "failure" if details.get("success") is False or details.get("error") else "success"
