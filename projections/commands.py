@@ -89,7 +89,8 @@ def project(
 ) -> None:
     """Project the new lines of every log into the database, once.
 
-    Then bring manifests, summaries and indices up to date. Exit code 1 when a log could not be
+    First append what recorders of hooks had to leave in the spool; at the end bring manifests,
+    summaries and indices up to date. Exit code 1 when a log could not be
     read or a file not written; the rest is projected all the same.
 
     \b
@@ -99,8 +100,12 @@ def project(
     """
     from projections import report_pages  # noqa: PLC0415 - only for the two commands that write
     from projections.projector import catch_up  # noqa: PLC0415 - as above
+    from provenance_log.claude_code.recorder import drain_store  # noqa: PLC0415 - as above
 
     store = open_store(root, database)
+    drained_count = drain_store(store)
+    if drained_count and not as_json:
+        click.echo(f"appended {drained_count} events that recorders had left in the spool")
     started = time.monotonic()
     with progress("projecting") as advance:
         report = catch_up(store, wait_s=wait_s, on_progress=advance)

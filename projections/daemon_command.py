@@ -76,6 +76,9 @@ def daemon(
 ) -> None:
     """Project new log lines as they come, until stopped; one daemon per store.
 
+    Also appends what recorders of hooks had to leave in the spool, and, where config.yaml says
+    `claude_code: {follow: true}`, imports transcripts of Claude Code as they grow.
+
     Runs in the foreground and ends on SIGTERM or Ctrl-C after the batch it is working on, with
     exit code 0. The database is open for a batch only, so queries get in between. Whatever is in
     the way (somebody has the database open, a full disk) is told once on stderr and tried again.

@@ -12,6 +12,7 @@ from projections.daemon_notices import Notice
 from projections.daemon_record import DaemonRecord
 from projections.daemon_state import GRACE_S, look, process_text, running_text
 from provenance_log import files
+from provenance_log.claude_code.intake import Intake
 from provenance_log.errors import LockHeld
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def run(
         if not _take_turn(store, locked, tell, stopping):
             return
         record.begin()
+        Intake(store, lambda text: tell(Notice("warning", "intake", text))).start()
         try:
             daemon.run_locked(record.keep)
         except LockHeld:

@@ -7,7 +7,7 @@ it is told all the same.
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from projections.acknowledging import Acknowledged
@@ -21,6 +21,7 @@ from projections.lag import Lag, LagKind, checkpoints, count_lines, lags, status
 from projections.layout import check_layout, is_ours, stale_tables
 from provenance_log.errors import DatabaseHeld, ProvlogError
 from provenance_log.marker import ownership_reason
+from provenance_log.recorder_state import RecorderState, recorder_state
 from provenance_log.store import LOG_NAME, MANIFEST_NAME, SUMMARY_NAME
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ class StatusReport:
     handwritten: tuple[str, ...]
     """Manifests and summaries that belong to a person, below the root."""
     unsafe_names: tuple[str, ...]
+    recorders: RecorderState = field(default_factory=RecorderState)
+    """What recorders of hooks could not record, or not yet."""
     attention: tuple[str, ...] = ()
     """One sentence for each thing that needs a person; empty when all is well."""
 
@@ -162,6 +165,7 @@ def read_status(store: Store, *, wait_s: float) -> StatusReport:
     findings = _acknowledged(store, findings or DatabaseFindings())
     presence = look(store)
     daemon = _daemon(presence)
+    recorders = recorder_state(store.root)
     return StatusReport(
         root=str(store.root),
         database=str(store.database),
@@ -184,7 +188,12 @@ def read_status(store: Store, *, wait_s: float) -> StatusReport:
         unrefreshed_count=findings.unrefreshed_count,
         handwritten=tuple(_handwritten(store, directories)),
         unsafe_names=tuple(store.unsafe_names()),
-        attention=(*attention_to_database(findings, problem), *attention_to_daemon(daemon, lag)),
+        recorders=recorders,
+        attention=(
+            *attention_to_database(findings, problem),
+            *attention_to_daemon(daemon, lag),
+            *recorders.attention(),
+        ),
     )
 
 

@@ -53,6 +53,7 @@ def _state(report: StatusReport) -> list[tuple[str, str]]:
         ("manifest only", _adoptable(report.adoptable_names)),
         ("kept by hand", _names(report.handwritten)),
         ("unsafe names", _names(report.unsafe_names)),
+        ("spooled events", unless_zero(report.recorders.spooled_count, "wait to be appended")),
     ]
 
 

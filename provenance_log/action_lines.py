@@ -95,6 +95,8 @@ def detail_of(action: Mapping[str, Any]) -> tuple[str, bool]:
     pattern, query, decision, or what was said; else the name of the event.
     """
     subject, is_path = _subject(action)
+    if event_type_of(action) == "tool_start":
+        return f"start of {event_name_of(action)}{': ' if subject else ''}{subject}", False
     message = _text(_object(action, "error"), "message")
     if message:
         return (f"{message} · {subject}" if subject else message), False

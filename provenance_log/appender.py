@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from provenance_log import blobs, files
 from provenance_log.errors import (
@@ -22,54 +21,30 @@ from provenance_log.errors import (
     LineInvalid,
     WrongExpectedActionId,
 )
-from provenance_log.event_index import EventIndex
 from provenance_log.format import (
-    COLUMN_INTEGER_MAX,
     LINE_BYTES_MAX,
     Body,
     canonical_timestamp,
     encode_body,
     format_timestamp,
-    line_hash,
 )
+from provenance_log.log_end import LogEnd
+from provenance_log.placing import Appended, Durability, Prepared, moved, place
 from provenance_log.reader import Tail, read_tail
 from provenance_log.redact import redact
 from provenance_log.sync_gate import SyncGate
 from provenance_log.values import representable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-Durability = Literal["process", "disk"]
+    from provenance_log.event_index import EventIndex
+
+__all__ = ["Appended", "Appender", "Durability"]
 
 _NUMBER_AND_PREV_BYTES = 80
 _appenders: weakref.WeakSet[Appender] = weakref.WeakSet()
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """Where an action stands in the log, and what it survives."""
-
-    action_id: int
-    offset: int
-    """Byte offset of the line's first byte."""
-    length: int
-    """Bytes of the line without its newline."""
-    hash: str
-    durability: Durability
-    was_there: bool = False
-    """True when the same event was in the log already and nothing was written."""
-
-
-@dataclass(slots=True)
-class _Prepared:
-    action: dict[str, Any]
-    body: Body
-    event_id: str | None
-    """The event id that the caller gave, None when it was made here."""
-    is_stamped: bool
-    """True when the time was put in here, so that a retry may carry another one."""
 
 
 class _OpenLog:
@@ -81,8 +56,17 @@ class _OpenLog:
         self.identity = (status.st_dev, status.st_ino)
         self.tail: Tail | None = None
         self.gate = SyncGate(fd)
-        self.events = EventIndex()
         self.is_name_synced = False
+        self._events: EventIndex | None = None
+
+    @property
+    def events(self) -> EventIndex:
+        """The ids of the log's events, of which a writer of one line needs none."""
+        if self._events is None:
+            from provenance_log.event_index import EventIndex  # noqa: PLC0415
+
+            self._events = EventIndex()
+        return self._events
 
 
 class Appender:
@@ -137,6 +121,22 @@ class Appender:
         prepared = [self._prepare(action) for action in actions]
         return self._append(prepared, None, durability) if prepared else []
 
+    def append_planned(
+        self,
+        plan: Callable[[LogEnd], Sequence[Mapping[str, Any]]],
+        *,
+        wait_s: float | None = None,
+        durability: Durability | None = None,
+    ) -> list[Appended]:
+        """Append what a plan makes of the end of the log, which nobody changes meanwhile.
+
+        For a writer that lives for one line: nothing is looked up but by the plan, which answers
+        for its event ids being new. It must be quick, as it is called under the lock. Raises what
+        `append_many` and the plan raise, and `LockHeld` where the lock is not free in `wait_s`.
+        """
+        level = self.durability if durability is None else _checked(durability)
+        return self._locked(lambda log: self._write_planned(log, plan, level), level, wait_s)
+
     def has_event(self, event_id: str) -> bool:
         """Say whether an event of this id is in the log.
 
@@ -156,7 +156,7 @@ class Appender:
             if not self._is_busy:
                 self._discard()
 
-    def _prepare(self, action: Mapping[str, Any]) -> _Prepared:
+    def _prepare(self, action: Mapping[str, Any]) -> Prepared:
         value = redact(representable(action))
         event_id = value.get("database_event_id")
         timestamp = value.get("timestamp")
@@ -165,7 +165,7 @@ class Appender:
         elif isinstance(timestamp, str):
             value["timestamp"] = canonical_timestamp(timestamp)
         if event_id is None:
-            value["database_event_id"] = _new_event_id()
+            value["database_event_id"] = new_event_id()
         body = encode_body(value)
         if _size_bytes(body) > LINE_BYTES_MAX:
             value = blobs.move_large_members(value, self.path.parent)
@@ -173,40 +173,65 @@ class Appender:
             if _size_bytes(body) > LINE_BYTES_MAX:
                 message = "longer than a line may be, even with its large members moved to blobs"
                 raise LineInvalid("too_long", message)
-        return _Prepared(value, body, event_id, timestamp is None)
+        return Prepared(value, body, event_id, timestamp is None)
 
     def _append(
-        self, batch: list[_Prepared], expected: int | None, durability: Durability | None
+        self, batch: list[Prepared], expected: int | None, durability: Durability | None
     ) -> list[Appended]:
         level = self.durability if durability is None else _checked(durability)
+        return self._locked(lambda log: self._write(log, batch, expected, level), level, None)
+
+    def _locked(
+        self,
+        write: Callable[[_OpenLog], list[Appended]],
+        durability: Durability,
+        wait_s: float | None,
+    ) -> list[Appended]:
         with self._mutex:
             if self._is_busy:
                 message = "called while this thread was appending, as from a signal handler"
                 raise AppendNotWritten(message, path=self.path)
             self._is_busy = True
             try:
-                log, placed, ticket = self._write_locked(batch, expected, level)
+                log, placed, ticket = self._write_locked(write, durability, wait_s)
             finally:
                 self._is_busy = False
-        if level == "disk":
+        if durability == "disk" and placed:
             self._sync(log, ticket, placed)
         return placed
 
     def _write_locked(
-        self, batch: list[_Prepared], expected: int | None, durability: Durability
+        self,
+        write: Callable[[_OpenLog], list[Appended]],
+        durability: Durability,
+        wait_s: float | None,
     ) -> tuple[_OpenLog, list[Appended], int]:
-        log = self._lock_current()
+        log = self._lock_current(wait_s)
         try:
-            placed = self._write(log, batch, expected, durability)
-            return log, placed, log.gate.enter() if durability == "disk" else 0
+            placed = write(log)
+            is_to_sync = durability == "disk" and placed
+            return log, placed, log.gate.enter() if is_to_sync else 0
         except OSError as error:
             message = f"nothing was appended: {error.strerror or error}"
             raise AppendNotWritten(message, path=self.path) from error
         finally:
             files.unlock(log.fd)
 
+    def _write_planned(
+        self,
+        log: _OpenLog,
+        plan: Callable[[LogEnd], Sequence[Mapping[str, Any]]],
+        durability: Durability,
+    ) -> list[Appended]:
+        tail = log.tail or read_tail(log.fd)
+        if tail.is_torn:
+            tail = self._seal(log, tail)
+        log.tail = tail
+        batch = [self._prepare(action) for action in plan(LogEnd(log.fd))]
+        return self._write_lines(log, tail, batch, durability) if batch else []
+
     def _write(
-        self, log: _OpenLog, batch: list[_Prepared], expected: int | None, durability: Durability
+        self, log: _OpenLog, batch: list[Prepared], expected: int | None, durability: Durability
     ) -> list[Appended]:
         if log.tail is None:
             log.tail = read_tail(log.fd)
@@ -225,9 +250,9 @@ class Appender:
         return [known[i] if i in known else next(rest) for i in range(len(batch))]
 
     def _write_lines(
-        self, log: _OpenLog, tail: Tail, batch: list[_Prepared], durability: Durability
+        self, log: _OpenLog, tail: Tail, batch: list[Prepared], durability: Durability
     ) -> list[Appended]:
-        data, placed = _place(batch, tail, durability)
+        data, placed = place(batch, tail, durability)
         log.tail = None  # until the write is known to be whole
         end = files.append_bytes(log.fd, data, tail.size_bytes, self.path)
         if end != tail.size_bytes + len(data):
@@ -236,7 +261,7 @@ class Appender:
         return placed
 
     def _settle(
-        self, log: _OpenLog, batch: list[_Prepared], placed: list[Appended], end: int
+        self, log: _OpenLog, batch: list[Prepared], placed: list[Appended], end: int
     ) -> list[Appended]:
         """Find our lines again after somebody who does not lock wrote in front of them.
 
@@ -244,13 +269,13 @@ class Appender:
         line is fused with it, and is written once more.
         """
         shift = end - (placed[-1].offset + placed[-1].length + 1)
-        placed = [_moved(item, shift) for item in placed]
+        placed = [moved(item, shift) for item in placed]
         if os.pread(log.fd, 1, placed[0].offset - 1) != b"\n":
             placed[:1] = self._write_lines(log, read_tail(log.fd), batch[:1], placed[0].durability)
         return placed
 
     def _already_there(
-        self, log: _OpenLog, given: list[tuple[int, _Prepared]], durability: Durability
+        self, log: _OpenLog, given: list[tuple[int, Prepared]], durability: Durability
     ) -> dict[int, Appended]:
         known: dict[int, Appended] = {}
         if len({item.event_id for _, item in given}) < len(given):
@@ -278,14 +303,14 @@ class Appender:
         files.append_bytes(log.fd, b"\n", tail.size_bytes, self.path)
         return read_tail(log.fd)
 
-    def _lock_current(self) -> _OpenLog:
+    def _lock_current(self, wait_s: float | None = None) -> _OpenLog:
         """Lock the log that its path names now (invariant A4); called with the mutex held."""
         while True:
             log = self._open
             if log is None:
                 fd = files.open_log(self.path.parent, self.path.name)
                 log = self._open = _OpenLog(fd)
-            files.lock(log.fd, self.path)
+            files.lock(log.fd, self.path, wait_s=wait_s)
             try:
                 status = os.lstat(self.path)
             except OSError as error:
@@ -343,7 +368,7 @@ def _checked(durability: Durability) -> Durability:
     return durability
 
 
-def _new_event_id() -> str:
+def new_event_id() -> str:
     """Return a random UUID (version 4) as text, as `uuid.uuid4` makes it but without its object."""
     digits = os.urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) & 3]
@@ -352,30 +377,6 @@ def _new_event_id() -> str:
 
 def _size_bytes(body: Body) -> int:
     return len(body.head) + len(body.rest) + _NUMBER_AND_PREV_BYTES
-
-
-def _place(
-    batch: list[_Prepared], tail: Tail, durability: Durability
-) -> tuple[bytes, list[Appended]]:
-    """Number and chain new actions; return the bytes of the one write."""
-    pieces = [b"\n"] if tail.is_torn else []
-    offset = tail.size_bytes + len(pieces)
-    action_id, prev = tail.action_id, tail.prev
-    if action_id + len(batch) > COLUMN_INTEGER_MAX:
-        raise LineInvalid("number_out_of_range", "the log has all the actions it can number")
-    placed: list[Appended] = []
-    for item in batch:
-        action_id += 1
-        line = item.body.line(action_id, prev)
-        prev = line_hash(line)
-        placed.append(Appended(action_id, offset, len(line), prev, durability))
-        pieces += (line, b"\n")
-        offset += len(line) + 1
-    return b"".join(pieces), placed
-
-
-def _moved(item: Appended, shift: int) -> Appended:
-    return replace(item, offset=item.offset + shift)
 
 
 def _after_fork_in_child() -> None:

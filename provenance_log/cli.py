@@ -95,6 +95,8 @@ class PipeClosed(Exception):
 COMMANDS = {
     "init": Entry("provenance_log.commands:init", "Make a store in this directory."),
     "import": Entry("provenance_log.commands:import_group", "Bring in what others recorded."),
+    "install": Entry("provenance_log.commands:install_group", "Let another program record."),
+    "follow": Entry("provenance_log.commands:follow_group", "Import what others record, live."),
     "start": Entry("provenance_log.shell_command:start", "Start a session from a shell."),
     "record": Entry("provenance_log.shell_command:record", "Append actions to a session."),
     "end": Entry("provenance_log.shell_command:end", "End a session from a shell."),

@@ -139,3 +139,40 @@ def ask_group() -> None:
       provlog ask recent
       provlog ask agents --days 30
     """
+
+
+@click.group(
+    cls=LazyGroup,
+    entries={
+        "claude-code": Entry(
+            "provenance_log.claude_code.install_command:claude_code",
+            "Record Claude Code live, through its hooks.",
+        ),
+    },
+)
+def install_group() -> None:
+    """Let another program record what it does in this store.
+
+    \b
+    Example:
+      provlog install claude-code
+      provlog install claude-code --uninstall
+    """
+
+
+@click.group(
+    cls=LazyGroup,
+    entries={
+        "claude-code": Entry(
+            "provenance_log.claude_code.follow_command:claude_code",
+            "Import the transcripts of Claude Code as they grow.",
+        ),
+    },
+)
+def follow_group() -> None:
+    """Bring in what other programs record while they record it.
+
+    \b
+    Example:
+      provlog follow claude-code
+    """

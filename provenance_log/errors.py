@@ -122,8 +122,12 @@ class TranscriptInvalid(ProvlogError):
     """The file is not a transcript of the kind asked for; nothing of it was imported."""
 
 
+class PayloadInvalid(ProvlogError):
+    """What a hook got is no payload of Claude Code; nothing was recorded."""
+
+
 class SettingsInvalid(ProvlogError):
-    """A file of settings (config.yaml, action-types.yaml) can't be read as one."""
+    """A file of settings (config.yaml, settings.json …) can't be read as one; it was left alone."""
 
 
 class ManifestInvalid(ProvlogError):

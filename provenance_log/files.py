@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import sys
 import time
@@ -29,6 +28,8 @@ DIRECTORY_MODE = 0o700
 _TEMPORARY_SUFFIX = ".tmp"
 _LOCK_POLL_S = 0.05
 _NOTE_BYTES_MAX = 1000
+_LOG_LOCK_POLL_S = 0.005
+"""A log is locked for as long as one write takes."""
 
 
 def open_log(directory: Path, name: str) -> int:
@@ -80,17 +81,35 @@ def _refused(error: OSError, path: Path) -> LogUnsafe | StoreNotWritable:
     return StoreNotWritable(error.strerror or str(error), path=path, hint=hint)
 
 
-def lock(fd: int, path: Path) -> None:
-    """Take the exclusive lock of an open file and wait for it as long as it takes.
+def lock(fd: int, path: Path, *, wait_s: float | None = None) -> None:
+    """Take the exclusive lock of an open file and wait for it as long as it takes, or `wait_s`.
 
-    Raises `AppendNotWritten` on a file system that has no locks.
+    Raises `LockHeld` when that time is over, and `AppendNotWritten` on a file system that has no
+    locks.
     """
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        if wait_s is None:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        else:
+            _lock_within(fd, path, wait_s)
     except OSError as error:
         message = f"the log can't be locked: {error.strerror or error}"
         hint = "keep the store on a local file system"
         raise AppendNotWritten(message, path=path, hint=hint) from error
+
+
+def _lock_within(fd: int, path: Path, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                message = f"another process has held it for {wait_s:g} s"
+                raise LockHeld(message, path=path, hint="try again") from error
+            time.sleep(_LOG_LOCK_POLL_S)
+        else:
+            return
 
 
 def unlock(fd: int) -> None:
@@ -198,7 +217,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> bool:
     """
     if _holds(path, data):
         return False
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY_SUFFIX}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{_TEMPORARY_SUFFIX}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:

@@ -33,6 +33,7 @@ ACTION_TYPES = ("read", "search", "analyze", "modify", "create", "execute", "que
 STATUSES = ("success", "failure", "partial", "skipped")
 EVENT_TYPES = (
     "lifecycle",
+    "tool_start",
     "tool_call",
     "decision",
     "transformation",

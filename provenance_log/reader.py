@@ -206,6 +206,37 @@ def read_tail(fd: int) -> Tail:
     return Tail(size_bytes, _hash_span(fd, *last), action_id, is_torn=sum(last) == size_bytes)
 
 
+def lines_backwards(fd: int, bytes_max: int) -> Iterator[bytes]:
+    """Yield the complete lines within `bytes_max` of the end of a log, the last one first.
+
+    A torn tail is left out, and so are lines longer than `READ_LINE_BYTES_MAX`.
+    """
+    size_bytes = os.fstat(fd).st_size
+    for offset, length in _spans_backwards(fd, size_bytes):
+        if size_bytes - offset > bytes_max:
+            return
+        if length <= READ_LINE_BYTES_MAX and offset + length < size_bytes:
+            yield _pread(fd, length, offset)
+
+
+def lines_with(fd: int, needle: bytes) -> Iterator[bytes]:
+    """Yield the complete lines of a log that hold some bytes, first to last.
+
+    Neither hashes nor numbers what it passes over, so it is as fast as the search.
+    """
+    offset, rest = 0, b""
+    while block := _pread(fd, _PIECE_BYTES, offset):
+        offset += len(block)
+        data = rest + block
+        cut = data.rfind(b"\n") + 1
+        found = data.find(needle, 0, cut)
+        while 0 <= found < cut:
+            start, end = data.rfind(b"\n", 0, found) + 1, data.find(b"\n", found)
+            yield data[start:end]
+            found = data.find(needle, end + 1, cut)
+        rest = data[cut:] if len(data) - cut <= READ_LINE_BYTES_MAX else b""
+
+
 def _action_at(fd: int, offset: int, length: int) -> dict[str, Any]:
     """Return the action of the line there, or an empty one where the line is none."""
     if length > READ_LINE_BYTES_MAX:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import orjson
@@ -50,9 +49,10 @@ class Settings:
     """Whether the daemon imports the transcripts of Claude Code as they grow."""
 
 
-def load_settings(root: Path) -> Settings:
+def load_settings(root: Path, *, is_cached: bool = True) -> Settings:
     """Return the settings of the store at `root`; what is not set there has its default.
 
+    What was read is kept for the next time unless `is_cached` is false.
     Raises `SettingsInvalid`, with the line or the key, for a file that can't be read as settings.
     """
     signature = [_VERSION, *(_signature(root / name) for name in (CONFIG_NAME, TAXONOMY_NAME))]
@@ -66,6 +66,8 @@ def load_settings(root: Path) -> Settings:
         **_configuration(_Reader(config, root / CONFIG_NAME)),
     }
     content = orjson.dumps({"files": signature, "settings": plain})
+    if not is_cached:
+        return _settings(plain)
     with suppress(OSError):  # a store that can't be written is read anew each time
         files.write_atomically(root / CACHE_NAME, content)
     return _settings(plain)
@@ -115,6 +117,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _packaged_taxonomy() -> dict[str, Any]:
+    from importlib import resources  # noqa: PLC0415 - as above
+
     from provenance_log.yaml_reading import read_yaml_mapping  # noqa: PLC0415 - as above
 
     path = resources.files("provenance_log") / "templates" / TAXONOMY_NAME

@@ -13,11 +13,10 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provenance_log import files, schema
+from provenance_log import files
 from provenance_log.errors import ProvlogError, StoreNotFound, StoreNotWritable
 from provenance_log.reader import read_first_line, session_id_of_log
 
@@ -37,7 +36,7 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _MINUTE_NAME = re.compile(r"(\d{4}(?:-\d\d){4})-\d+")
 _STEM_LENGTH_MAX = 120
 _RESERVED_NAME = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
-_DATABASE_SETTING = re.compile(
+_DATABASE_SETTING = (  # compiled where it is needed: a recorder does not ask for the database
     r"""^database:\s*(?:"([^"]*)"|'((?:[^']|'')*)'|((?:[^#\n]|(?<=\S)#)*?))\s*(?:\s#.*)?$"""
 )
 _TEMPLATES = {
@@ -146,23 +145,28 @@ class Store:
         if the store can be written. Of several directories with the same session the bytewise
         first is returned.
         """
-        entry = self.by_id_dir / index_entry_name(session_id)
-        try:
-            name = entry.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            name = ""
-        if is_safe_name(name):
-            directory = SessionDirectory(name, self.sessions_dir / name)
-            if read_session_id(directory) == session_id:
-                return directory
+        directory = self.find_indexed_session(session_id)
+        if directory is not None:
+            return directory
         for directory in self.session_directories():
             if read_session_id(directory) == session_id:
                 with suppress(StoreNotWritable):
                     self.register_session(session_id, directory.name)
                 return directory
         with suppress(OSError):
-            entry.unlink(missing_ok=True)
+            (self.by_id_dir / index_entry_name(session_id)).unlink(missing_ok=True)
         return None
+
+    def find_indexed_session(self, session_id: str) -> SessionDirectory | None:
+        """Return the directory of a session if the index has it right, without looking further."""
+        try:
+            name = (self.by_id_dir / index_entry_name(session_id)).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return None
+        if not is_safe_name(name):
+            return None
+        directory = SessionDirectory(name, self.sessions_dir / name)
+        return directory if read_session_id(directory) == session_id else None
 
     def register_session(self, session_id: str, name: str) -> None:
         """Note in the index which directory a session is in; raises `StoreNotWritable`."""
@@ -282,6 +286,11 @@ def initialise_store(root: Path, database: Path | None = None) -> InitReport:
 
 
 def _initial_files(database: Path | None) -> dict[str, bytes]:
+    # Both are needed once in the life of a store, and a recorder lives for one line.
+    from importlib import resources  # noqa: PLC0415
+
+    from provenance_log import schema  # noqa: PLC0415
+
     templates = resources.files("provenance_log") / "templates"
     content = {name: (templates / source).read_bytes() for name, source in _TEMPLATES.items()}
     content["metadata-schema.json"] = schema.json_schema_text().encode()
@@ -300,16 +309,17 @@ def _configured_database(root: Path) -> Path | None:
     except (OSError, UnicodeDecodeError) as error:
         raise ProvlogError(f"can't be read: {error}", path=root / CONFIG_NAME) from error
     for line in lines:
-        match = _DATABASE_SETTING.match(line)
+        match = re.match(_DATABASE_SETTING, line)
         if match:
             double, single, plain = match.groups()
             value = double or (single or "").replace("''", "'") or plain
             if value and value not in ("null", "~"):
-                return _project_of(root) / Path(value).expanduser()
+                return project_of(root) / Path(value).expanduser()
     return None
 
 
-def _project_of(root: Path) -> Path:
+def project_of(root: Path) -> Path:
+    """Return the directory of the project that a store is in; the root itself of any other."""
     is_below_project = root.parts[-2:] == ROOT_BELOW_PROJECT.parts
     return root.parent.parent if is_below_project else root
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -190,7 +190,14 @@ def _as_list(value: Any) -> object:
 
 def _repr(value: object) -> str:
     try:
-        is_its_text = isinstance(value, (str, int, float, Decimal)) or hasattr(value, "__fspath__")
+        is_number = isinstance(value, (str, int, float)) or _is_decimal(value)
+        is_its_text = is_number or hasattr(value, "__fspath__")
         return str(value) if is_its_text else repr(value)
     except Exception as error:  # noqa: BLE001  (the repr of a stranger's object may raise anything)
         return f"({type(value).__name__}, whose repr raised {type(error).__name__})"
+
+
+def _is_decimal(value: object) -> bool:
+    # Who never imported the module, which is dear, has no number of it.
+    decimal = sys.modules.get("decimal")
+    return decimal is not None and isinstance(value, decimal.Decimal)

@@ -103,3 +103,10 @@ def test_json_line_is_printable_ascii_and_the_same_value() -> None:
     assert json_line(value).isascii()
     assert json_line(value).isprintable()
     assert orjson.loads(json_line(value)) == value
+
+
+def test_the_start_of_a_call_is_told_from_the_call() -> None:
+    start = {**bash("ls"), "event_type": "tool_start", "event_name": "Bash"}
+    assert detail_of(start) == ("start of Bash: ls", False)
+    start["details"] = {}
+    assert detail_of(start) == ("start of Bash", False)

@@ -229,8 +229,10 @@ def test_every_sql_file_and_every_module_is_used() -> None:
         if not re.search(rf'"({path.stem}"|{path.stem.partition("_")[0]}_{{)', code)
     ]
     imported = {module for path in SOURCES for _, module in imports_of(path)}
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
     imported |= set(re.findall(r'"([\w.]+):\w+"', code))
     imported.add("projections.queries")  # for programs of others; a public name of the project
+    imported |= {script.partition(":")[0] for script in scripts.values()}
     for path in SOURCES:
         module = name_of(path).removesuffix(".py").replace("/", ".")
         if module not in imported and path.name not in {"__init__.py", "cli.py"}:

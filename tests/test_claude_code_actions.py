@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from transcript_items import action_of, items_of, only_call
+from transcript_items import TAXONOMY, action_of, items_of, only_call
 from transcript_records import Script
 
 from provenance_log.claude_code.actions import log_time, store_session_id
-from provenance_log.claude_code.items import Call
+from provenance_log.claude_code.calls import Call
 from provenance_log.claude_code.outcomes import Outcome, duration_of, outcome_of
 from provenance_log.claude_code.shell_commands import only_reads
 from provenance_log.claude_code.tools import action_type_of, files_named, is_read_only
@@ -229,8 +229,8 @@ def test_a_plan_that_is_rejected_keeps_what_the_person_said() -> None:
 def test_what_a_tool_does_follows_from_its_name(
     tool: str, structured: Any, action_type: str, reads: bool
 ) -> None:
-    assert action_type_of(tool, structured) == action_type
-    assert is_read_only(tool, {}) is reads
+    assert action_type_of(tool, structured, TAXONOMY) == action_type
+    assert is_read_only(tool, {}, TAXONOMY) is reads
 
 
 def test_files_are_those_of_calls_that_were_done() -> None:

@@ -7,8 +7,9 @@ from transcript_items import action_of, items_of, named, turns_of
 from transcript_records import SESSION, Script, text, use
 
 from provenance_log.claude_code.actions import child_session_id
+from provenance_log.claude_code.calls import Agent
 from provenance_log.claude_code.conversation import Conversation
-from provenance_log.claude_code.items import Agent, Message, Prompt
+from provenance_log.claude_code.items import Message, Prompt
 
 
 def test_calls_stand_where_they_were_made_with_the_results_that_came_later() -> None:

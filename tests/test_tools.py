@@ -117,6 +117,7 @@ def test_the_benchmark_prints_a_table_and_appends_a_line_per_result(
         "append_process",
         "append_disk, 1 thread, time",
         "append_disk, 8 threads, rate",
+        "hook_process",
         "rebuild, 1,000 lines",
         "memory of rebuild, 1,000 lines",
         "memory of rebuild, 1,000 lines",
@@ -149,7 +150,7 @@ def test_an_unknown_workload_is_refused_with_the_names_there_are(repository: Pat
     bench = run_tool(repository, "bench.py", "append_proces")
 
     assert bench.returncode == 2
-    assert "append_process, append_disk, rebuild" in bench.stderr
+    assert "append_process, append_disk, hook_process, rebuild" in bench.stderr
 
 
 def test_a_soak_run_prints_its_figures_and_leaves_nothing_behind(

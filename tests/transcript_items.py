@@ -5,9 +5,13 @@ from typing import Any
 from transcript_records import SESSION, Script
 
 from provenance_log.claude_code.actions import ActionWriter
+from provenance_log.claude_code.calls import Call
 from provenance_log.claude_code.conversation import Conversation
-from provenance_log.claude_code.items import Call, Item, Message, Note, Prompt
+from provenance_log.claude_code.items import Item, Message, Note, Prompt
 from provenance_log.format import encode
+from provenance_log.settings import default_settings
+
+TAXONOMY = default_settings().taxonomy
 
 
 def turns_of(script: Script, conversation: Conversation | None = None) -> list[list[Item]]:
@@ -42,7 +46,7 @@ def only_call(script: Script) -> Call:
 
 
 def action_of(item: Item) -> dict[str, Any]:
-    writer = ActionWriter(SESSION, SESSION)
+    writer = ActionWriter(SESSION, SESSION, TAXONOMY)
     make = {Call: writer.call, Message: writer.message, Prompt: writer.prompt, Note: writer.note}
     arguments = (item, "an-id", None) if isinstance(item, Call) else (item, "an-id")
     action: dict[str, Any] = make[type(item)](*arguments)  # type: ignore[operator]

@@ -4,9 +4,9 @@
     python tools/bench.py append_process --repeat 9
     python tools/bench.py rebuild --scale 0.1 --out results.jsonl
 
-Workloads: append_process, append_disk, rebuild, memory, catch_up_100, import_transcripts. They
-run in this order, whatever the order of the arguments. Work files go below `.bench` in the
-repository, so that syncs reach a real disk, and are removed at the end.
+Workloads: append_process, append_disk, hook_process, rebuild, memory, catch_up_100,
+import_transcripts. They run in this order, whatever the order of the arguments. Work files go
+below `.bench` in the repository, so that syncs reach a real disk, and are removed at the end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import appending, importing, projecting
+from benchmarks import appending, importing, projecting, recording
 from benchmarks.measuring import Result, Setting, json_line, render
 
 from provenance_log.errors import ProvlogError
@@ -28,6 +28,7 @@ from provenance_log.terminal import elide
 WORKLOADS: dict[str, Callable[[Setting], list[Result]]] = {
     "append_process": appending.append_process,
     "append_disk": appending.append_disk,
+    "hook_process": recording.hook_process,
     "rebuild": projecting.rebuild,
     "memory": projecting.memory,
     "catch_up_100": projecting.catch_up_100,

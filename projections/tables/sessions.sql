@@ -7,7 +7,8 @@ own AS MATERIALIZED (
     SELECT
         session_id, event_id, event_type, event_name, timestamp, line_number, status, chained,
         CASE WHEN event_type = 'lifecycle' THEN details END AS lifecycle,
-        CASE WHEN contains(details::VARCHAR, '"usage"') THEN details END AS metered
+        CASE WHEN contains(details::VARCHAR, '"usage"') THEN details END AS metered,
+        CASE WHEN event_type = 'log' AND event_name = 'user_prompt' THEN details END AS said
     FROM provenance_events
     WHERE session_id IN (FROM touched)
 ),
@@ -22,6 +23,9 @@ totals AS (
         arg_min(lifecycle -> '$.session', line_number) FILTER (WHERE event_name = 'session_start')
             AS header,
         arg_min(json_extract_string(metered, '$.model'), line_number) AS first_model,
+        arg_min(left(json_extract_string(said, '$.text'), 2000), line_number) FILTER (
+            WHERE json_extract_string(said, '$.kind') = 'prompt'
+        ) AS first_prompt,
         max(line_number) FILTER (WHERE event_type <> 'annotation')
             = max(line_number) FILTER (WHERE event_name = 'session_end' AND lifecycle IS NOT NULL)
             AS is_ended,
@@ -74,7 +78,7 @@ SELECT
     session_id,
     coalesce(json_extract_string(header, '$.agent_type'), 'unknown') AS agent_type,
     json_extract_string(header, '$.agent_version') AS agent_version,
-    coalesce(json_extract_string(header, '$.query'), '') AS query,
+    coalesce(nullif(json_extract_string(header, '$.query'), ''), first_prompt, '') AS query,
     nullif(header -> '$.kwargs', 'null'::JSON) AS kwargs,
     nullif(header -> '$.user_context', 'null'::JSON) AS user_context,
     start_time,

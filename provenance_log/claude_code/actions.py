@@ -26,9 +26,13 @@ from provenance_log.format import (
     format_timestamp,
     timestamp_us,
 )
+from provenance_log.redact import redact
 
 if TYPE_CHECKING:
-    from provenance_log.claude_code.items import Agent, Call, Item, Message, Note, Origin, Prompt
+    from provenance_log.claude_code.calls import Agent, Call, Origin
+    from provenance_log.claude_code.items import Item, Message, Note, Prompt
+    from provenance_log.claude_code.recognition import Redact
+    from provenance_log.taxonomy import Taxonomy
 
 Action = dict[str, Any]
 
@@ -108,9 +112,20 @@ def moment_of(text: str) -> datetime:
 class ActionWriter:
     """Makes the action lines of one session."""
 
-    def __init__(self, session_id: str, trunk_session_id: str) -> None:
-        """Both ids are those of the store; they differ for the session of a subagent."""
+    def __init__(
+        self,
+        session_id: str,
+        trunk_session_id: str,
+        taxonomy: Taxonomy,
+        redact: Redact = redact,
+    ) -> None:
+        """Both ids are those of the store; they differ for the session of a subagent.
+
+        `redact` does what the appender will do, for what is made of content before it appends.
+        """
+        self.redact = redact
         self.session_id = session_id
+        self.taxonomy = taxonomy
         self.trunk_session_id = trunk_session_id
 
     def id_of(self, item: Item, kind: str, key: str) -> str:
@@ -118,12 +133,12 @@ class ActionWriter:
         agent = item.origin.agent
         return event_id(self.session_id, agent.agent_id if agent else "", kind, key)
 
-    def call(self, call: Call, own_id: str, pending_id: str | None) -> Action:
-        """Return the line of a call; `pending_id` is the earlier line that lacked the result."""
+    def call(self, call: Call, own_id: str, earlier_id: str | None) -> Action:
+        """Return the line of a call; `earlier_id` is the earlier line that lacked the result."""
         outcome = outcome_of(call)
         duration_ms, duration_source = duration_of(call)
         details = {
-            "call_id": call.tool_use_id,
+            "call_id": call.call_id,
             "tool_type": "mcp" if call.tool.startswith(MCP_PREFIX) else "claude_code",
             "tool_name": call.tool,
             "input_params": call.input,
@@ -136,15 +151,15 @@ class ActionWriter:
             "model": call.model,
             "duration_source": duration_source,
             "pending": True if call.result is None else None,
-            "related_event_id": pending_id,
+            "related_event_id": earlier_id,
             **_where(call.origin),
         }
         action = {
             **_frame(call.origin, own_id, outcome),
-            "type": action_type_of(call.tool, call.structured_result),
+            "type": action_type_of(call.tool, call.structured_result, self.taxonomy),
             "tool": call.tool,
             "details": _filled(details),
-            "read_only": is_read_only(call.tool, call.input),
+            "read_only": is_read_only(call.tool, call.input, self.taxonomy),
             "event_type": "tool_call",
             "event_name": call.tool,
         }
@@ -240,7 +255,7 @@ def _log_line(
 
 
 def _where(origin: Origin) -> Action:
-    where: Action = {"source_uuid": origin.uuid, "source_line": origin.line}
+    where: Action = {"source_uuid": origin.uuid, "source_line": origin.line or None}
     return where | _agent_columns(origin.agent)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from provenance_log.claude_code.calls import Agent, Call, Origin
 from provenance_log.claude_code.fields import (
     Block,
     blocks_of,
@@ -18,17 +19,7 @@ from provenance_log.claude_code.fields import (
     object_of,
     text_of,
 )
-from provenance_log.claude_code.items import (
-    Agent,
-    Beginning,
-    Call,
-    Counts,
-    Item,
-    Message,
-    Note,
-    Origin,
-    Prompt,
-)
+from provenance_log.claude_code.items import Beginning, Counts, Item, Message, Note, Prompt
 from provenance_log.claude_code.records import (
     SYNTHETIC_MODEL,
     TASK_NOTIFICATION,

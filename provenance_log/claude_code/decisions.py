@@ -10,7 +10,7 @@ from provenance_log.claude_code.outcomes import words_of_user
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from provenance_log.claude_code.items import Call
+    from provenance_log.claude_code.calls import Call
 
 _Columns = dict[str, Any]
 
@@ -29,7 +29,7 @@ def decision_columns(call: Call, status: str) -> _Columns:
     if status == "skipped":
         columns |= {"branch_taken": "rejected", "reason": words_of_user(call)}
     columns = {name: value for name, value in columns.items() if value not in ("", [], {})}
-    return {"decision_id": call.tool_use_id, **columns}
+    return {"decision_id": call.call_id, **columns}
 
 
 def _question(call: Call, tool_input: Block, _status: str) -> _Columns:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from provenance_log.claude_code.calls import Agent
 from provenance_log.claude_code.fields import Block, name_of
-from provenance_log.claude_code.items import Agent
 from provenance_log.claude_code.transcripts import Transcript, open_transcript
 from provenance_log.errors import TranscriptInvalid
 
@@ -69,7 +69,7 @@ def find_families(paths: Sequence[Path]) -> Found:
     """
     families: dict[str, Family] = {}
     found = Found([], [], [])
-    for path in _files(paths, found.refused):
+    for path in transcript_files(paths, found.refused):
         try:
             transcript = open_transcript(path)
         except TranscriptInvalid as refusal:
@@ -96,7 +96,8 @@ def _first_timestamp(family: Family) -> tuple[str, str]:
     return min(first), family.session_id
 
 
-def _files(paths: Sequence[Path], refused: list[TranscriptInvalid]) -> Iterator[Path]:
+def transcript_files(paths: Sequence[Path], refused: list[TranscriptInvalid]) -> Iterator[Path]:
+    """Yield what may be a transcript, each file once; what is not there is refused."""
     seen: set[str] = set()
     for given in paths:
         if given.is_dir():

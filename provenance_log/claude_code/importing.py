@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from provenance_log.claude_code.actions import (
     ActionWriter,
     child_session_id,
-    event_id,
     store_session_id,
 )
 from provenance_log.claude_code.conversation import Conversation
 from provenance_log.claude_code.families import AgentFile, Family, find_families
-from provenance_log.claude_code.session_import import SessionImport, SessionReport, Sessions
+from provenance_log.claude_code.session_import import SessionImport, SessionReport
+from provenance_log.claude_code.sessions import Sessions
+from provenance_log.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from provenance_log.claude_code.transcripts import Problem, Transcript
     from provenance_log.errors import TranscriptInvalid
     from provenance_log.store import Store
+    from provenance_log.taxonomy import Taxonomy
 
 SESSION_ID_LENGTH_MAX = 200
 
@@ -76,21 +78,28 @@ def import_transcripts(
     paths: Sequence[Path],
     *,
     is_dry_run: bool = False,
+    holds_back: bool = False,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ImportReport:
     """Import files and directories; see `find_families` for what belongs together.
 
     Files that are no transcripts are in the report's `refused`; the rest is imported all the
     same. `on_progress` gets bytes read and bytes in all. With `is_dry_run` nothing is written and
-    the report says what would be. Raises the errors of `start_session` and `append_many`; what
+    the report says what would be. With `holds_back`, what may still change in a session that goes
+    on (calls without a result, the last message) is left to a later import.
+    Raises the errors of `start_session` and `append_many`; what
     was appended before stays, and the next import goes on from there.
     """
     found = find_families(paths)
     report = ImportReport(empty=found.empty, refused=found.refused)
     total = sum(transcript.size_bytes for transcript in found.transcripts)
     sessions = Sessions(store)
+    taxonomy = load_settings(store.root, is_cached=not is_dry_run).taxonomy
     for family in found.families:
-        _FamilyImport(sessions, family, report, is_dry_run=is_dry_run).run()
+        one = _FamilyImport(
+            sessions, family, report, taxonomy, is_dry_run=is_dry_run, holds_back=holds_back
+        )
+        one.run()
         on_progress(report.bytes_count, total)
     return report
 
@@ -99,12 +108,21 @@ class _FamilyImport:
     """Imports one session with its subagents."""
 
     def __init__(
-        self, sessions: Sessions, family: Family, report: ImportReport, *, is_dry_run: bool
+        self,
+        sessions: Sessions,
+        family: Family,
+        report: ImportReport,
+        taxonomy: Taxonomy,
+        *,
+        is_dry_run: bool,
+        holds_back: bool,
     ) -> None:
         self._sessions = sessions
         self._family = family
         self._report = report
+        self._taxonomy = taxonomy
         self._is_dry_run = is_dry_run
+        self._holds_back = holds_back
         self._trunk_id = store_session_id(family.session_id)
         self._own_transcripts: dict[str, bool] = {one.agent.agent_id: True for one in family.agents}
 
@@ -131,14 +149,16 @@ class _FamilyImport:
     def _trunk(self, session_id: str) -> SessionImport:
         own_id = store_session_id(session_id)
         conversation = Conversation(has_own_transcript=self._has_own_transcript)
-        return SessionImport(
+        session = SessionImport(
             self._sessions,
             conversation,
-            ActionWriter(own_id, own_id),
+            ActionWriter(own_id, own_id, self._taxonomy),
             _source(session_id, own_id),
             {},
             is_dry_run=self._is_dry_run,
         )
+        session.holds_back = self._holds_back
+        return session
 
     def _has_own_transcript(self, agent_id: str) -> bool:
         known = self._own_transcripts.get(agent_id)
@@ -180,7 +200,7 @@ class _FamilyImport:
         child = SessionImport(
             self._sessions,
             Conversation(own_agent=agent, has_own_transcript=self._has_own_transcript),
-            ActionWriter(own_id, self._trunk_id),
+            ActionWriter(own_id, self._trunk_id, self._taxonomy),
             {**source, "agent_id": agent.agent_id},
             header,
             is_dry_run=self._is_dry_run,
@@ -188,9 +208,8 @@ class _FamilyImport:
         child.report.agent_id = agent.agent_id
         # What the trunk has of a subagent can't be told while the trunk is archived.
         child.is_archived = self._sessions.is_archived(self._trunk_id)
-        child.is_known_elsewhere = lambda call: trunk.has(
-            event_id(self._trunk_id, agent.agent_id, "call", call.tool_use_id)
-        )
+        child.hand_over = trunk.take
+        child.holds_back = self._holds_back
         for line, record in agent_file.transcript.records():
             child.add(line, record)
         self._note(agent_file.transcript)

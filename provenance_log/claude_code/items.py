@@ -4,63 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
-from provenance_log.claude_code.fields import Block, name_of
+from provenance_log.claude_code.calls import Call, Origin
+from provenance_log.claude_code.fields import Block
 
 _NAME_LENGTH_MAX = 80
 _UNKNOWN_NAMES_MAX = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """A subagent that the main thread, or another agent, started."""
-
-    agent_id: str
-    agent_type: str = ""
-    parent_tool_use_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where an item comes from."""
-
-    timestamp: str
-    line: int
-    uuid: str
-    cwd: str
-    git_branch: str
-    agent: Agent | None
-
-    @property
-    def key(self) -> str:
-        """What tells the record from every other of its transcript."""
-        return self.uuid or f"line {self.line}"
-
-
-@dataclass(slots=True)
-class Call:
-    """One tool call; `result` stays None until the transcript has it."""
-
-    origin: Origin
-    tool_use_id: str
-    tool: str
-    input: Any
-    message_id: str
-    request_id: str
-    model: str
-    turn: int
-    """The turn in which the call, or its late result, was seen last."""
-    result: Block | None = None
-    structured_result: Any = None
-    """The record's `toolUseResult`: an object, or a text where the call failed, or a list."""
-    result_timestamp: str = ""
-
-    @property
-    def spawned_agent_id(self) -> str:
-        """The subagent that this call started; empty where it started none."""
-        structured = self.structured_result
-        return name_of(structured, "agentId") if isinstance(structured, dict) else ""
 
 
 @dataclass(slots=True)

@@ -18,14 +18,22 @@ _NOT_ALPHANUMERIC = re.compile(r"[^A-Za-z0-9]")
 _FILES_LOOKED_AT_MAX = 5
 
 
+def expected_directory(project: Path) -> Path:
+    """Return where the transcripts of a project are, or where the first one will come to be."""
+    try:
+        return transcripts_of(project)
+    except ProvlogError:
+        return config_directory() / "projects" / _name_of(project)
+
+
 def transcripts_of(project: Path) -> Path:
     """Return the directory with the transcripts of a project.
 
     It is named after the project's path with every character but ASCII letters and digits
     replaced by `-`. Raises `ProvlogError` where there is none.
     """
-    projects = _config_directory() / "projects"
-    name = os.environ.get(ENV_PROJECT_NAME) or _NOT_ALPHANUMERIC.sub("-", str(project))
+    projects = config_directory() / "projects"
+    name = _name_of(project)
     if len(name) <= NAME_LENGTH_MAX:
         directory = projects / name
         if directory.is_dir():
@@ -41,7 +49,12 @@ def transcripts_of(project: Path) -> Path:
     )
 
 
-def _config_directory() -> Path:
+def _name_of(project: Path) -> str:
+    return os.environ.get(ENV_PROJECT_NAME) or _NOT_ALPHANUMERIC.sub("-", str(project))
+
+
+def config_directory() -> Path:
+    """Return where Claude Code keeps what is the user's: settings, transcripts."""
     given = os.environ.get(ENV_CONFIG)
     return Path(given).expanduser() if given else Path.home() / ".claude"
 

@@ -12,7 +12,7 @@ from provenance_log.errors import LineInvalid
 from provenance_log.format import COLUMN_INTEGER_MAX, timestamp_us
 
 if TYPE_CHECKING:
-    from provenance_log.claude_code.items import Call
+    from provenance_log.claude_code.calls import Call
 
 MESSAGE_LENGTH_MAX = 2_000
 """Characters of an error's message in `error`; the whole of it is in `output_data`."""
@@ -31,6 +31,9 @@ _BEGINNINGS = (
     ("File does not exist", "failure", "enoent"),
     ("<tool_use_error>", "failure", "tool_use_error"),
 )
+_REFUSALS = frozenset(
+    {"user_rejected", "sibling_error", "permission_denied", "enoent", "tool_use_error"}
+)
 _DENIED = re.compile(r"Permission to use .{1,20000} has been (?:auto-)?denied", re.DOTALL)
 
 
@@ -45,6 +48,8 @@ class Outcome:
 
 def outcome_of(call: Call) -> Outcome:
     """Return status and error of a call. Without a result it is partial, as far as is known."""
+    if call.known_outcome is not None:
+        return call.known_outcome
     if call.result is None:
         return Outcome("partial", "no_result", "the transcript has no result of this call")
     structured = call.structured_result
@@ -70,6 +75,15 @@ def _failed(tool: str, text: str) -> Outcome:
     if _DENIED.match(text):
         return Outcome("skipped", "permission_denied", message)
     return Outcome("failure", "mcp_error" if tool.startswith(MCP_PREFIX) else "error", message)
+
+
+def refusal_of(tool: str, text: str) -> Outcome | None:
+    """Return how a call ended that was refused before it ran, as the text of its result tells.
+
+    None where the text does not tell of a refusal.
+    """
+    outcome = _failed(tool, text)
+    return outcome if outcome.code in _REFUSALS else None
 
 
 def result_text(call: Call) -> str:
@@ -98,10 +112,13 @@ def output_of(call: Call) -> Any:
 def duration_of(call: Call) -> tuple[int | None, str]:
     """Return milliseconds and where they come from.
 
-    `tool` means that the tool measured them itself. `transcript` is the time between the two
-    records, which includes waiting for a permission. None where neither is known, where the clock
+    `hook` means that Claude Code told its hook, `tool` that the tool measured them itself.
+    `transcript` is the time between two records, and `hook_times` between two hooks, which both
+    include waiting for a permission. None where neither is known, where the clock
     went backwards, and where it is longer than the 24 days that fit into the table's column.
     """
+    if call.measured_ms is not None:
+        return call.measured_ms, "hook"
     structured = call.structured_result
     if isinstance(structured, dict):
         for key, factor in (("durationMs", 1), ("totalDurationMs", 1), ("durationSeconds", 1000)):
@@ -117,4 +134,4 @@ def duration_of(call: Call) -> tuple[int | None, str]:
     milliseconds = span_us // 1000
     if not 0 <= milliseconds <= COLUMN_INTEGER_MAX:
         return None, ""
-    return milliseconds, "transcript"
+    return milliseconds, call.times

@@ -6,13 +6,11 @@ by its id, and what is written is the same whenever and from whatever copy it is
 
 from __future__ import annotations
 
-import os
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from provenance_log import files
-from provenance_log.archive_index import read_index
 from provenance_log.claude_code.actions import (
     AGENT_TYPE,
     Action,
@@ -20,25 +18,29 @@ from provenance_log.claude_code.actions import (
     event_id,
     moment_of,
 )
-from provenance_log.claude_code.items import Call, Item, Message, Prompt
+from provenance_log.claude_code.calls import Call
+from provenance_log.claude_code.items import Item, Message, Prompt
+from provenance_log.claude_code.recognition import (
+    input_key,
+    prompt_key,
+    typed_text,
+    unnamed_call_id,
+)
+from provenance_log.claude_code.session_ends import repeated_end, state_of
+from provenance_log.claude_code.sessions import QUERY_LENGTH_MAX, Sessions
 from provenance_log.errors import LineInvalid
-from provenance_log.recording import Recording, SessionHeader, reopen_session, start_session
-from provenance_log.store import SessionDirectory, is_safe_name, read_session_id
+from provenance_log.recording import Recording, SessionHeader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from provenance_log.claude_code.conversation import Conversation
-    from provenance_log.store import Store
 
 SOURCE_KIND = "claude-code-transcript"
-QUERY_LENGTH_MAX = 2_000
-
 _BATCH_ACTIONS_MAX = 500
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
-_LOCK_WAIT_S = 30.0
 _LATER_PIECES_MAX = 16
+_CALL_KINDS = ("call", "pending", "start")
 
 
 @dataclass(slots=True)
@@ -57,57 +59,14 @@ class SessionReport:
     """Items that no line can hold, each with its line in the transcript and the reason."""
 
 
-class Sessions:
-    """The sessions of a store, so that looking for one that is not there is cheap.
-
-    `Store.find_session` looks at every log before it says no; an import asks once per session.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self._ids: dict[str, str | None] = {}
-        self._is_loaded = False
-
-    def reopen(self, session_id: str) -> Recording | None:
-        """Return the recording of a session, or None where there is no such session."""
-        if not self._is_loaded:
-            recording = reopen_session(self.store, session_id)
-            if recording is not None:
-                return recording
-        self._look_again()
-        if session_id not in self._ids.values():
-            return None
-        return reopen_session(self.store, session_id)
-
-    def is_archived(self, session_id: str) -> bool:
-        """Say whether a session is archived and not live; started anew, it would be there twice.
-
-        A session gets into the index before its directory goes, so that is looked at last.
-        """
-        return self.reopen(session_id) is None and session_id in read_index(self.store)
-
-    def start(self, header: SessionHeader, started_at: datetime) -> tuple[Recording, bool]:
-        """Return the recording of a session, and whether it was started now.
-
-        Two imports at once must not both make a directory for the same session.
-        """
-        with files.exclusive_lock(self.store.root / "import.lock", wait_s=_LOCK_WAIT_S):
-            recording = self.reopen(header.session_id)
-            if recording is not None:
-                return recording, False
-            first_id = event_id(header.session_id, "", "lifecycle", "session_start")
-            recording = start_session(self.store, header, started_at=started_at, event_id=first_id)
-            return recording, True
-
-    def _look_again(self) -> None:
-        """Read the first line of every log that was not there at the last look."""
-        self._is_loaded = True
-        with os.scandir(self.store.sessions_dir) as entries:
-            names = [entry.name for entry in entries]
-        for name in names:
-            if self._ids.get(name) is None and is_safe_name(name):
-                directory = SessionDirectory(name, self.store.sessions_dir / name)
-                self._ids[name] = read_session_id(directory)
+def settled(items: list[Item]) -> list[Item]:
+    """Leave out what may still change: calls without a result, and the last message."""
+    last = next((item for item in reversed(items) if isinstance(item, Message)), None)
+    return [
+        item
+        for item in items
+        if item is not last and not (isinstance(item, Call) and item.result is None)
+    ]
 
 
 class SessionImport:
@@ -128,7 +87,10 @@ class SessionImport:
         self.report = SessionReport(writer.session_id, "", "", "unchanged", 0, 0)
         self.tool_use_ids: set[str] = set()
         self.spawned_agent_ids: set[str] = set()
-        self.is_known_elsewhere: Callable[[Call], bool] = lambda _call: False
+        self.hand_over: Callable[[Call], bool] = lambda _call: False
+        """Says of a call that another session has taken it."""
+        self.holds_back = False
+        """Whether what may still change is left to a later import."""
         self._sessions = sessions
         self._writer = writer
         self._source = source
@@ -141,6 +103,11 @@ class SessionImport:
         self._new: set[str] = set()
         self._batch: list[Action] = []
         self._batch_bytes = 0
+        self._occurrences: Counter[str] = Counter()
+        self._unnamed: dict[str, str] = {}
+        self._has_unnamed = False
+        self._end: Action | None = None
+        self._is_end_stale = False
 
     def add(self, line: int, record: dict[str, Any]) -> None:
         """Take one record in, and plan what the turn that it ends has brought."""
@@ -151,6 +118,8 @@ class SessionImport:
     def end(self) -> None:
         """Plan what the last turn has brought, and write."""
         items = self.conversation.end()
+        if self.holds_back:
+            items = settled(items)
         if items:
             self._plan(items, is_last_turn=True)
         self._write()
@@ -159,11 +128,29 @@ class SessionImport:
         """Find the session's log where there is one, so that `has` can answer."""
         if self._recording is None:
             self._recording = self._sessions.reopen(self._writer.session_id)
+            if self._recording is not None:
+                self._end, self._has_unnamed = state_of(self._recording.directory.log)
+
+    def take(self, call: Call) -> bool:
+        """Write a subagent's call here if this log has something of it; say whether it has.
+
+        A recorder of hooks writes what a subagent calls into the log of the session.
+        """
+        if not any(self.has(self._call_event_id(call, kind)) for kind in _CALL_KINDS):
+            return False
+        self._plan([call], is_last_turn=True)
+        self._write()
+        return True
 
     def close(self) -> None:
-        """Close the log; `has` opens it again."""
-        if self._recording is not None:
-            self._recording.close()
+        """Close the log, which is ended again if it was before; `has` opens it again."""
+        if self._recording is None:
+            return
+        if self._end is not None and self._is_end_stale:
+            self._end = repeated_end(self._end, self._writer.session_id)
+            self._recording.appender.append(self._end, durability="disk")
+            self._is_end_stale = False
+        self._recording.close()
 
     def has(self, own_id: str) -> bool:
         """Say whether an event is in the log, or will be after the next write."""
@@ -196,7 +183,8 @@ class SessionImport:
             return None if is_there else self._writer.message(item, own_id)
         if isinstance(item, Prompt):
             own_id = self._writer.id_of(item, "prompt", item.key)
-            return None if self.has(own_id) else self._writer.prompt(item, own_id)
+            is_there = self._was_typed(item) or self.has(own_id)
+            return None if is_there else self._writer.prompt(item, own_id)
         own_id = self._writer.id_of(item, item.kind, item.key)
         return None if self.has(own_id) else self._writer.note(item, own_id)
 
@@ -210,17 +198,43 @@ class SessionImport:
     def _piece_id(self, message: Message, piece_count: int) -> str:
         return self._writer.id_of(message, "message", f"{message.key}/{piece_count}")
 
+    def _was_typed(self, prompt: Prompt) -> bool:
+        """Say whether a hook recorded this prompt: the n-th one of the same words."""
+        typed = typed_text(prompt)
+        if typed is None:
+            return False
+        key = prompt_key(typed, self._writer.redact)
+        self._occurrences[key] += 1
+        number = f"{key}/{self._occurrences[key]}"
+        return self.has(event_id(self._writer.session_id, "", "typed", number))
+
+    def _call_event_id(self, call: Call, kind: str) -> str:
+        """Return the id of an event of a call, by the name under which the log knows the call."""
+        if self._has_unnamed and not call.recorded_as:
+            unnamed = self._unnamed_id(call)
+            ids = [event_id(self._writer.session_id, "", kind, unnamed) for kind in _CALL_KINDS]
+            call.recorded_as = unnamed if any(map(self.has, ids)) else ""
+        if call.recorded_as:
+            return event_id(self._writer.session_id, "", kind, call.recorded_as)
+        return self._writer.id_of(call, kind, call.tool_use_id)
+
+    def _unnamed_id(self, call: Call) -> str:
+        if call.tool_use_id not in self._unnamed:
+            key = input_key(call.tool, call.input, self._writer.redact)
+            self._occurrences[key] += 1
+            self._unnamed[call.tool_use_id] = unnamed_call_id(key, self._occurrences[key])
+        return self._unnamed[call.tool_use_id]
+
     def _action_of_call(self, call: Call) -> Action | None:
         self.tool_use_ids.add(call.tool_use_id)
         self.spawned_agent_ids.add(call.spawned_agent_id)
-        own_id = self._writer.id_of(call, "call", call.tool_use_id)
-        if self.has(own_id) or self.is_known_elsewhere(call):
+        own_id = self._call_event_id(call, "call")
+        if self.has(own_id) or self.hand_over(call):
             return None
-        pending_id = self._writer.id_of(call, "pending", call.tool_use_id)
-        was_pending = self.has(pending_id)
+        earlier = [self._call_event_id(call, kind) for kind in ("pending", "start")]
         if call.result is None:
-            return None if was_pending else self._writer.call(call, pending_id, None)
-        return self._writer.call(call, own_id, pending_id if was_pending else None)
+            return None if self.has(earlier[0]) else self._writer.call(call, earlier[0], None)
+        return self._writer.call(call, own_id, next(filter(self.has, earlier), None))
 
     def _open(self) -> None:
         if self._is_open:
@@ -229,7 +243,7 @@ class SessionImport:
         if self.is_archived or self._sessions.is_archived(self._writer.session_id):
             self.is_archived, self.report.state = True, "archived"
             return
-        self._recording = self._sessions.reopen(self._writer.session_id)
+        self.look()
         is_new = self._recording is None
         if is_new and not self._is_dry_run:
             started_at = moment_of(self.conversation.beginning.timestamp)
@@ -284,6 +298,7 @@ class SessionImport:
 
     def _count(self, batch: list[Action], is_new: list[bool]) -> None:
         added = [action for action, is_one in zip(batch, is_new, strict=True) if is_one]
+        self._is_end_stale = self._is_end_stale or bool(added)
         self.report.added_count += len(added)
         self.report.call_count += sum(action["event_type"] == "tool_call" for action in added)
         if added and self.report.state == "unchanged":

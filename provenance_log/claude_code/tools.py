@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provenance_log.claude_code.fields import name_of
-from provenance_log.claude_code.shell_commands import only_reads
+
+if TYPE_CHECKING:
+    from provenance_log.taxonomy import Taxonomy
 
 MCP_PREFIX = "mcp__"
 
-_TYPES = {
-    "read": ("Read", "NotebookRead", "ReadMcpResource", "BashOutput", "TaskGet", "TaskList"),
-    "search": ("Glob", "Grep", "LS", "ListMcpResources", "LSP", "ToolSearch"),
-    "analyze": ("Agent", "AgentOutputTool", "Skill", "SlashCommand", "Task", "TaskOutput"),
-    "modify": ("Edit", "MultiEdit", "NotebookEdit"),
-    "create": ("Write",),
-    "execute": ("Bash", "KillBash", "KillShell", "PowerShell", "TaskStop"),
-    "query": ("WebFetch", "WebSearch"),
-    "decision": (
-        "AskUserQuestion",
-        "EnterPlanMode",
-        "ExitPlanMode",
-        "TaskCreate",
-        "TaskUpdate",
-        "TodoWrite",
-    ),
-}
-_TYPE_OF = {tool: action_type for action_type, tools in _TYPES.items() for tool in tools}
 _READ_ONLY_TYPES = frozenset({"read", "search"})
 _READ_ONLY = frozenset(
     {"AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "TaskOutput", "WebFetch", "WebSearch"}
@@ -41,25 +25,26 @@ _PATH_KEYS = {
 }
 
 
-def action_type_of(tool: str, structured_result: Any) -> str:
-    """Return the action type of a call.
+def action_type_of(tool: str, structured_result: Any, taxonomy: Taxonomy) -> str:
+    """Return the action type of a call: what the taxonomy says of its tool.
 
-    Writing over a file that was there modifies it. A tool of an MCP server counts as a query,
-    and a tool that is not known as something executed.
+    Writing over a file that was there modifies it, which only the result tells. A tool that is
+    not known counts as something executed.
     """
     if tool == "Write" and isinstance(structured_result, dict):
         return "modify" if structured_result.get("type") == "update" else "create"
-    if tool.startswith(MCP_PREFIX):
-        return "query"
-    return _TYPE_OF.get(tool, "execute")
+    return taxonomy.type_of_tool(tool) or "execute"
 
 
-def is_read_only(tool: str, tool_input: Any) -> bool:
+def is_read_only(tool: str, tool_input: Any, taxonomy: Taxonomy) -> bool:
     """Say whether a call can only have read. Where that is not certain the answer is no."""
     if tool == "Bash":
+        # Its expressions take as long to compile as a line to write, and most calls are others.
+        from provenance_log.claude_code.shell_commands import only_reads  # noqa: PLC0415
+
         command = tool_input.get("command") if isinstance(tool_input, dict) else None
         return isinstance(command, str) and only_reads(command)
-    return tool in _READ_ONLY or _TYPE_OF.get(tool) in _READ_ONLY_TYPES
+    return tool in _READ_ONLY or taxonomy.type_of_tool(tool) in _READ_ONLY_TYPES
 
 
 def files_named(tool: str, tool_input: Any) -> list[str]:
