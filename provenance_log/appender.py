@@ -31,7 +31,8 @@ from provenance_log.format import (
 from provenance_log.log_end import LogEnd
 from provenance_log.placing import Appended, Durability, Prepared, moved, place
 from provenance_log.reader import Tail, read_tail
-from provenance_log.redact import redact
+from provenance_log.redact import Redactor
+from provenance_log.store_redaction import redactor_for_log
 from provenance_log.sync_gate import SyncGate
 from provenance_log.values import representable
 
@@ -82,9 +83,16 @@ class Appender:
     from a signal handler that interrupts another one, which raises `AppendNotWritten`.
     """
 
-    def __init__(self, path: Path, *, durability: Durability = "process") -> None:
-        """Remember the log's path; it is opened, and made if need be, by the first append."""
+    def __init__(
+        self, path: Path, *, durability: Durability = "process", redactor: Redactor | None = None
+    ) -> None:
+        """Remember the log's path; it is opened, and made if need be, by the first append.
+
+        Without a redactor, that of the store is used which the log is in, read when it is first
+        needed; outside of a store, the default rules.
+        """
         self.path = path.absolute()  # an agent may change its working directory
+        self._redactor = redactor
         self.durability: Durability = _checked(durability)
         self._mutex = threading.RLock()
         self._is_busy = False
@@ -157,7 +165,9 @@ class Appender:
                 self._discard()
 
     def _prepare(self, action: Mapping[str, Any]) -> Prepared:
-        value = redact(representable(action))
+        if self._redactor is None:
+            self._redactor = redactor_for_log(self.path)
+        value = self._redactor.redact(representable(action))
         event_id = value.get("database_event_id")
         timestamp = value.get("timestamp")
         if timestamp is None:

@@ -11,6 +11,7 @@ import orjson
 from provenance_log.errors import LineInvalid
 from provenance_log.format import decode, line_hash
 from provenance_log.reader import START, ReadPosition, read_chunk
+from provenance_log.redaction_marks import agree
 
 _GIVEN_AT_APPEND = ("action_id", "prev")
 
@@ -30,10 +31,13 @@ class FoundEvent:
         return int(self.value["action_id"])
 
     def is_same(self, action: dict[str, Any], *, ignore_time: bool) -> bool:
-        """Say whether an action has this event's content, its number and chain apart."""
+        """Say whether an action has this event's content, its number and chain apart.
+
+        What was redacted may differ; see `redaction_marks.agree`.
+        """
         ignored = {*_GIVEN_AT_APPEND, *(("timestamp",) if ignore_time else ())}
         wanted = orjson.loads(orjson.dumps(action))  # as it would be read back
-        return _content(self.value, ignored) == _content(wanted, ignored)
+        return agree(_content(self.value, ignored), _content(wanted, ignored))
 
 
 class EventIndex:

@@ -235,6 +235,25 @@ def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> bool:
     return True
 
 
+def create_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> bool:
+    """Make `path` hold `data` unless it is there already; nobody ever sees a part of it.
+
+    Of several processes at once, one makes the file and the others get False. Raises OSError and
+    leaves no temporary file behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{_TEMPORARY_SUFFIX}")
+    try:
+        write_new(temporary, [data])
+        temporary.chmod(mode)  # an umask may have left less than the owner needs
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_directory(path.parent)
+    return True
+
+
 def _holds(path: Path, data: bytes) -> bool:
     try:
         status = path.lstat()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from provenance_log.appender import Appended, Appender, Durability
 from provenance_log.format import SCHEMA_VERSION, format_timestamp
+from provenance_log.store_redaction import redactor_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,12 +117,14 @@ def start_session(
 ) -> Recording:
     """Make the session's directory, write its first line, and register its id.
 
+    Raises `SettingsInvalid` before anything is made, where the store's settings can't be read.
     Raises `StoreNotWritable` or an append error; a directory without a log may then be left,
     which readers pass over.
     """
     moment = started_at or datetime.now(UTC)
+    redactor = redactor_of(store.root)
     directory = store.create_session_directory(moment)
-    appender = Appender(directory.log, durability=durability)
+    appender = Appender(directory.log, durability=durability, redactor=redactor)
     action = {
         "timestamp": format_timestamp(moment),
         **_lifecycle("session_start", "success"),
@@ -141,7 +144,9 @@ def reopen_session(
     directory = store.find_session(session_id)
     if directory is None:
         return None
-    return Recording(session_id, directory, Appender(directory.log, durability=durability))
+    redactor = redactor_of(store.root)
+    appender = Appender(directory.log, durability=durability, redactor=redactor)
+    return Recording(session_id, directory, appender)
 
 
 def _lifecycle(event_name: str, status: str) -> dict[str, Any]:

@@ -6,13 +6,16 @@ from typing import Any
 from provenance_log.claude_code.importing import ImportReport
 from provenance_log.format import decode
 from provenance_log.store import Store, initialise_store, open_store
+from provenance_log.store_redaction import KEY_NAME
 
 Action = dict[str, Any]
 
 
 def new_store(directory: Path) -> Store:
+    """Make a store whose key is that of all others made here, so that logs can be compared."""
     root = directory / ".claude" / "provenance"
     initialise_store(root)
+    (root / KEY_NAME).write_text("0" * 64)
     return open_store(root)
 
 

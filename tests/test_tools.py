@@ -115,6 +115,7 @@ def test_the_benchmark_prints_a_table_and_appends_a_line_per_result(
     records = [json.loads(line) for line in out.read_text().splitlines()[1:]]
     assert [record["workload"] for record in records] == [
         "append_process",
+        "append_process, redaction",
         "append_disk, 1 thread, time",
         "append_disk, 8 threads, rate",
         "hook_process",

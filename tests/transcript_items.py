@@ -10,6 +10,7 @@ from provenance_log.claude_code.conversation import Conversation
 from provenance_log.claude_code.items import Item, Message, Note, Prompt
 from provenance_log.format import encode
 from provenance_log.settings import default_settings
+from provenance_log.store_redaction import redactor_of
 
 TAXONOMY = default_settings().taxonomy
 
@@ -46,7 +47,7 @@ def only_call(script: Script) -> Call:
 
 
 def action_of(item: Item) -> dict[str, Any]:
-    writer = ActionWriter(SESSION, SESSION, TAXONOMY)
+    writer = ActionWriter(SESSION, SESSION, TAXONOMY, redactor_of(None).redact)
     make = {Call: writer.call, Message: writer.message, Prompt: writer.prompt, Note: writer.note}
     arguments = (item, "an-id", None) if isinstance(item, Call) else (item, "an-id")
     action: dict[str, Any] = make[type(item)](*arguments)  # type: ignore[operator]

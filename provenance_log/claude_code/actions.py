@@ -26,7 +26,6 @@ from provenance_log.format import (
     format_timestamp,
     timestamp_us,
 )
-from provenance_log.redact import redact
 
 if TYPE_CHECKING:
     from provenance_log.claude_code.calls import Agent, Call, Origin
@@ -117,7 +116,7 @@ class ActionWriter:
         session_id: str,
         trunk_session_id: str,
         taxonomy: Taxonomy,
-        redact: Redact = redact,
+        redact: Redact,
     ) -> None:
         """Both ids are those of the store; they differ for the session of a subagent.
 

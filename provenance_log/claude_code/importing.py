@@ -20,6 +20,7 @@ from provenance_log.claude_code.families import AgentFile, Family, find_families
 from provenance_log.claude_code.session_import import SessionImport, SessionReport
 from provenance_log.claude_code.sessions import Sessions
 from provenance_log.settings import load_settings
+from provenance_log.store_redaction import redactor_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,6 +122,7 @@ class _FamilyImport:
         self._family = family
         self._report = report
         self._taxonomy = taxonomy
+        self._redact = redactor_of(sessions.store.root).redact
         self._is_dry_run = is_dry_run
         self._holds_back = holds_back
         self._trunk_id = store_session_id(family.session_id)
@@ -152,7 +154,7 @@ class _FamilyImport:
         session = SessionImport(
             self._sessions,
             conversation,
-            ActionWriter(own_id, own_id, self._taxonomy),
+            ActionWriter(own_id, own_id, self._taxonomy, self._redact),
             _source(session_id, own_id),
             {},
             is_dry_run=self._is_dry_run,
@@ -200,7 +202,7 @@ class _FamilyImport:
         child = SessionImport(
             self._sessions,
             Conversation(own_agent=agent, has_own_transcript=self._has_own_transcript),
-            ActionWriter(own_id, self._trunk_id, self._taxonomy),
+            ActionWriter(own_id, self._trunk_id, self._taxonomy, self._redact),
             {**source, "agent_id": agent.agent_id},
             header,
             is_dry_run=self._is_dry_run,

@@ -8,12 +8,12 @@ The content is compared without its secrets, so that no log holds the hash of on
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from provenance_log.claude_code.records import typed_command
+from provenance_log.values import representable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,9 +51,6 @@ def typed_text(prompt: Prompt) -> str | None:
 
 
 def _key(details: dict[str, Any], redact: Redact) -> str:
-    value = redact({"details": details})["details"]
-    try:
-        content = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # half of a surrogate pair, or a number that is too large
-        content = json.dumps(value, sort_keys=True, default=str).encode()
+    value = redact(representable({"details": details}))["details"]
+    content = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(content).hexdigest()[:_KEY_LENGTH]

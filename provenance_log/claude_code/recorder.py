@@ -34,10 +34,10 @@ from provenance_log.errors import (
 )
 from provenance_log.recorder_problems import note_problem
 from provenance_log.recording import SessionHeader, reopen_session
-from provenance_log.redact import redact
 from provenance_log.settings import default_settings, load_settings
 from provenance_log.spool import drain_spool, spooled_paths, write_spooled
 from provenance_log.store import DATABASE_NAME, Store
+from provenance_log.store_redaction import redactor_of
 
 if TYPE_CHECKING:
     from provenance_log.log_end import LogEnd
@@ -71,7 +71,9 @@ class Recorder:
         deadline = time.monotonic() + self.wait_s
         session_id = store_session_id(arrival.session_id)
         recording, is_new = self._recording(arrival, session_id)
-        writer = ActionWriter(session_id, session_id, self.settings.taxonomy)
+        writer = ActionWriter(
+            session_id, session_id, self.settings.taxonomy, redactor_of(self.store.root).redact
+        )
         if is_new and _is_plain_start(arrival):
             recording.close()
             return
@@ -170,9 +172,10 @@ def store_at(root: Path) -> Store:
 def _spool(store: Store, arrival: Arrival, error: Exception, size_bytes: int) -> None:
     reason = _reason(error)
     try:
+        redact = redactor_of(store.root).redact
         write_spooled(store.root, arrival.time, to_spool(arrival, redact))
-    except OSError as worse:
-        reason = f"not recorded: {reason}; not spooled: {worse.strerror or worse}"
+    except (OSError, ProvlogError) as worse:
+        reason = f"not recorded: {reason}; not spooled: {_reason(worse)}"
     else:
         reason = f"spooled: {reason}"
         if isinstance(error, LockHeld):

@@ -19,6 +19,7 @@ import orjson
 from benchmarks.measuring import Result, Setting, Target, alternate, ratios
 from provenance_log.appender import Appender, Durability
 from provenance_log.format import decode
+from provenance_log.redact import RedactionSettings, Redactor
 
 ACTIONS_PROCESS = 20_000
 ACTIONS_DISK = 400
@@ -39,6 +40,7 @@ _ACTION: dict[str, Any] = {
     "event_type": "tool_call",
     "event_name": "Read",
 }
+_OFF = Redactor(RedactionSettings(is_enabled=False), lambda: b"")
 
 
 def append_process(setting: Setting) -> list[Result]:
@@ -50,11 +52,17 @@ def append_process(setting: Setting) -> list[Result]:
         {
             "bare": lambda _: _bare(logs.fresh(), count, _write_locked),
             "ours": lambda _: _ours(logs.fresh(), count, "process"),
+            "raw": lambda _: _ours(logs.fresh(), count, "process", redactor=_OFF),
         },
     )
     against = "bare loop orjson.dumps + flock + os.write"
     times = ratios(values["ours"], values["bare"])
-    return [Result("append_process", against, "time", times, Target(3, "time"), values)]
+    redacting = ratios(values["ours"], values["raw"])
+    off = "our append with redaction off"
+    return [
+        Result("append_process", against, "time", times, Target(3, "time"), values),
+        Result("append_process, redaction", off, "time", redacting, measured=values),
+    ]
 
 
 def append_disk(setting: Setting) -> list[Result]:
@@ -93,9 +101,16 @@ class _Logs:
         return directory / "actions.jsonl"
 
 
-def _ours(log: Path, count: int, durability: Durability, *, threads: int = 1) -> float:
+def _ours(
+    log: Path,
+    count: int,
+    durability: Durability,
+    *,
+    threads: int = 1,
+    redactor: Redactor | None = None,
+) -> float:
     """Return seconds per action, the first append left out: it opens the log."""
-    appender = Appender(log, durability=durability)
+    appender = Appender(log, durability=durability, redactor=redactor)
     appender.append(_ACTION)
 
     def work() -> None:
