@@ -19,6 +19,7 @@ import pytest
 from hook_cases import COMMAND, SESSION, SILENT, Feed, as_bytes, payload, post, pre, project_of
 from hook_cases import run_hook as run
 from imported_sessions import calls_of, logs_of
+from secret_samples import SAMPLES
 
 from provenance_log.claude_code.recorder import drain_store
 from provenance_log.recorder_state import recorder_state
@@ -257,3 +258,25 @@ def test_the_recorder_loads_little(store: Store) -> None:
     own = {"conversation", "importing", "items", "session_import", "shell_commands", "transcripts"}
     assert loaded & (dear | {f"provenance_log.claude_code.{name}" for name in own}) == set()
     assert "provenance_log.event_index" not in loaded
+
+
+def test_no_planted_secret_reaches_the_spool_the_log_or_the_notes(store: Store) -> None:
+    """A11, F84: neither what waits for the lock nor what comes into the log afterwards."""
+    secrets = [sample.secret for sample in SAMPLES if "\n" not in sample.secret]
+    texts = "\n\n".join(sample.text for sample in SAMPLES)
+    Feed(store)(pre("a"))
+    (directory,) = store.session_directories()
+    answer = post("a", tool_input={"command": texts}, tool_response={"stdout": texts})
+    with locked(directory.log):
+        assert run(as_bytes(answer), project_of(store)) == SILENT
+        (spooled,) = spooled_paths(store.root)
+        assert [one for one in secrets if one in spooled.read_text()] == []
+    prompt = payload("UserPromptSubmit", prompt=texts)
+    assert run(as_bytes(prompt), project_of(store)) == SILENT
+    torn = as_bytes(prompt)[:-1]
+    assert run(torn, project_of(store)) == SILENT
+
+    assert spooled_paths(store.root) == []
+    content = b"".join(path.read_bytes() for path in store.root.rglob("*") if path.is_file())
+    assert content.count(b"[redacted:") >= len(secrets)
+    assert [one for one in secrets if one.encode() in content] == []
