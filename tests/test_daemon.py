@@ -39,8 +39,11 @@ class Running:
         self.store = store
         self.log = log
         command = [*PROVLOG, "daemon", "--root", str(store.root), "--log-json", *options]
+        # Whoever runs the tests may ignore it, as `nohup` does, and a daemon respects that.
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
         with log.open("ab") as file:
             self.process = subprocess.Popen(command, stderr=file)
+        signal.signal(signal.SIGHUP, before)
 
     @property
     def said(self) -> list[dict[str, Any]]:
