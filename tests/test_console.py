@@ -256,11 +256,14 @@ def test_a_query_without_end_is_stopped_in_time(console: Console, sql: str) -> N
     assert time.monotonic() - started < 10
 
 
+# A shell's background job ignores the interrupt, and so would a Python it starts.
 ASK_FOREVER = """
+import signal
 import sys
 from pathlib import Path
 from projections.console import Console
 from projections.database import connect
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with connect(Path(sys.argv[1]), read_only=True) as connection:
     console = Console(connection)
     print("asking", flush=True)
