@@ -192,7 +192,7 @@ def test_a_reader_at_the_end_of_a_rebuild_delays_it_and_costs_no_second_one(
 def test_database_that_is_cut_while_the_daemon_waits_for_it_is_looked_at_again(
     store: Store,
 ) -> None:
-    """F54: DuckDB opens a shorter file; what was written to it then would have hidden the cut."""
+    """F54: some versions of DuckDB open a shorter file; to write to it would hide the cut."""
     filled(store)
     watched = Watched(store)
     watched.look()
@@ -206,7 +206,7 @@ def test_database_that_is_cut_while_the_daemon_waits_for_it_is_looked_at_again(
             while not opening.running():
                 pass
             os.truncate(store.database, store.database.stat().st_size // 2)
-            assert isinstance(opening.exception(WAIT_S), DatabaseChanged)
+            assert isinstance(opening.exception(WAIT_S), DatabaseChanged | DatabaseCorrupt)
     watched.look()
 
     assert content(store) == whole == rebuilt(store)
