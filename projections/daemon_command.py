@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import sys
 import threading
 from contextlib import suppress
@@ -19,6 +18,7 @@ from projections.daemon_state import log_path, now_text, process_text, running_t
 from projections.daemon_unit import launchd_plist, systemd_unit
 from provenance_log.cli import Entry, LazyGroup
 from provenance_log.commands import store_options
+from provenance_log.stop_signals import stop_arrivals
 from provenance_log.store import open_store
 from provenance_log.terminal import escape
 
@@ -138,14 +138,7 @@ def _stop_on_signals(stop: Callable[[], None]) -> None:
     From a thread of its own: a function that interrupts the main thread anywhere could find a
     lock taken by what it interrupted.
     """
-    arrivals, departures = socket.socketpair()
-    departures.setblocking(False)
-    signal.set_wakeup_fd(departures.detach())
-    for number in _STOPPING:
-        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
-            continue  # as `nohup` wants it
-        signal.signal(number, lambda _number, _frame: None)
-        signal.siginterrupt(number, False)  # what is being written is written on
+    arrivals = stop_arrivals(_STOPPING)
 
     def wait() -> None:
         while arrivals.recv(1):

@@ -3,7 +3,6 @@
 import json
 import select
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from provenance_log.claude_code.locate import expected_directory
 from provenance_log.claude_code.session_import import SessionReport
 from provenance_log.commands import json_option, store_options
 from provenance_log.errors import ProvlogError
+from provenance_log.stop_signals import stop_arrivals
 from provenance_log.store import open_store
 from provenance_log.terminal import count, escape
 
@@ -56,7 +56,7 @@ def claude_code(
     """
     store = open_store(root, database)
     follower = TranscriptFollower(store, paths or (expected_directory(Path.cwd()),))
-    stopping = _signals()
+    stopping = stop_arrivals(_STOPPING)
     trouble = ""
     while True:
         try:
@@ -69,17 +69,6 @@ def claude_code(
         if select.select([stopping], [], [], every_s)[0]:
             break
     _tell(follower.finish(), as_json=as_json)
-
-
-def _signals() -> socket.socket:
-    """Return what becomes readable when the process is told to stop."""
-    arrivals, departures = socket.socketpair()
-    departures.setblocking(False)
-    signal.set_wakeup_fd(departures.detach())
-    for number in _STOPPING:
-        signal.signal(number, lambda _number, _frame: None)
-        signal.siginterrupt(number, False)  # what is being written is written on
-    return arrivals
 
 
 def _tell(step: Step, *, as_json: bool) -> None:
