@@ -21,9 +21,9 @@ from pathlib import Path
 
 from benchmarks import appending, importing, projecting, recording
 from benchmarks.measuring import Result, Setting, json_line, render
+from status_line import say
 
 from provenance_log.errors import ProvlogError
-from provenance_log.terminal import elide
 
 WORKLOADS: dict[str, Callable[[Setting], list[Result]]] = {
     "append_process": appending.append_process,
@@ -48,7 +48,7 @@ def main() -> None:
     names = [name for name in WORKLOADS if name in arguments.workloads] or list(WORKLOADS)
     arguments.directory.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=arguments.directory))
-    setting = Setting(arguments.repeat or ROUNDS, arguments.scale, work, work, _say)
+    setting = Setting(arguments.repeat or ROUNDS, arguments.scale, work, work, say)
     results: list[Result] = []
     error: ProvlogError | None = None
     try:
@@ -60,7 +60,7 @@ def main() -> None:
     except ProvlogError as raised:
         error = raised
     finally:
-        _say("")
+        say("")
         shutil.rmtree(work, ignore_errors=True)
     print(render(results, setting))
     if error is not None:
@@ -120,7 +120,7 @@ def _own_setting(name: str, setting: Setting, repeat: int | None) -> Setting:
         setting,
         repeat=repeat or (ROUNDS_LONG if name in LONG else ROUNDS),
         directory=directory,
-        say=lambda text: _say(f"{name}: {text}"),
+        say=lambda text: say(f"{name}: {text}"),
     )
 
 
@@ -129,13 +129,6 @@ def _append_to(out: Path | None, result: Result, setting: Setting) -> None:
     if out is not None:
         with out.open("a", encoding="utf-8") as file:
             file.write(json_line(result, setting) + "\n")
-
-
-def _say(text: str) -> None:
-    """Show on one line of a terminal what is going on; nothing elsewhere."""
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns - 1
-        print(f"\r\x1b[K{elide(text, width)}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ from soaking.killing import killing
 from soaking.load import load
 from soaking.measuring import Outcome, Setting
 from soaking.starting import starting
+from status_line import say
 
 from provenance_log.errors import ProvlogError
-from provenance_log.terminal import elide
 
 RUNS: dict[str, Callable[[Setting], Outcome]] = {
     "load": load,
@@ -63,7 +63,7 @@ def _run(name: str, arguments: argparse.Namespace) -> bool:
     work = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=arguments.directory.resolve()))
     setting = Setting(
         work,
-        lambda text: _say(f"{name}: {text}"),
+        lambda text: say(f"{name}: {text}"),
         Random(arguments.seed),
         seconds_given=arguments.seconds,
         times_given=arguments.times,
@@ -75,7 +75,7 @@ def _run(name: str, arguments: argparse.Namespace) -> bool:
     except ProvlogError as error:
         outcome.promise(False, str(error))
     finally:
-        _say("")
+        say("")
     print(outcome.render(), end="\n\n", flush=True)
     if arguments.out is not None:
         with arguments.out.open("a", encoding="utf-8") as file:
@@ -111,13 +111,6 @@ def _name(text: str) -> str:
     if text not in RUNS:
         raise argparse.ArgumentTypeError(f"no run {text!r}; there are: {', '.join(RUNS)}")
     return text
-
-
-def _say(text: str) -> None:
-    """Show on one line of a terminal what is going on; nothing elsewhere."""
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns - 1
-        print(f"\r\x1b[K{elide(text, width)}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

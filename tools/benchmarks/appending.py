@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from sample_action import ACTION
 
 from benchmarks.measuring import Result, Setting, Target, alternate, ratios
 from provenance_log.appender import Appender, Durability
@@ -25,21 +26,6 @@ ACTIONS_PROCESS = 20_000
 ACTIONS_DISK = 400
 THREADS = 8
 
-_ACTION: dict[str, Any] = {
-    "type": "read",
-    "tool": "Read",
-    "status": "success",
-    "duration_ms": 12,
-    "details": {
-        "input_params": {"file_path": "src/agents/growth_media.py", "limit": 200},
-        "output_data": {"lines_count": 200, "encoding": "utf-8"},
-        "cache_hit": False,
-    },
-    "files_affected": ["src/agents/growth_media.py"],
-    "read_only": True,
-    "event_type": "tool_call",
-    "event_name": "Read",
-}
 _OFF = Redactor(RedactionSettings(is_enabled=False), lambda: b"")
 
 
@@ -111,11 +97,11 @@ def _ours(
 ) -> float:
     """Return seconds per action, the first append left out: it opens the log."""
     appender = Appender(log, durability=durability, redactor=redactor)
-    appender.append(_ACTION)
+    appender.append(ACTION)
 
     def work() -> None:
         for _ in range(count):
-            appender.append(_ACTION)
+            appender.append(ACTION)
 
     if threads == 1:
         elapsed_s = _timed(work)
@@ -152,7 +138,7 @@ def _bare(log: Path, count: int, write: Callable[[int, bytes], None]) -> float:
 def _complete_action(log: Path) -> dict[str, Any]:
     """Return the action as our appender writes it, so that the bare lines are as long."""
     appender = Appender(log)
-    appender.append(_ACTION)
+    appender.append(ACTION)
     appender.close()
     return decode(log.read_bytes().rstrip(b"\n"))
 

@@ -18,27 +18,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import duckdb
+from sample_action import ACTION
 
 from provenance_log.cli import main as provlog
 from provenance_log.recording import SessionHeader, start_session
 from provenance_log.store import open_store
 from soaking import reading, watching
-
-_ACTION: dict[str, Any] = {
-    "type": "read",
-    "tool": "Read",
-    "status": "success",
-    "duration_ms": 12,
-    "details": {
-        "input_params": {"file_path": "src/agents/growth_media.py", "limit": 200},
-        "output_data": {"lines_count": 200, "encoding": "utf-8"},
-        "cache_hit": False,
-    },
-    "files_affected": ["src/agents/growth_media.py"],
-    "read_only": True,
-    "event_type": "tool_call",
-    "event_name": "Read",
-}
 
 
 def append(stopped: threading.Event, root: str, rate_hz: str) -> dict[str, Any]:
@@ -53,8 +38,8 @@ def append(stopped: threading.Event, root: str, rate_hz: str) -> dict[str, Any]:
     due = time.monotonic()
     while not stopped.wait(max(0.0, due - time.monotonic())):
         started = time.monotonic()
-        details = {**_ACTION["details"], "appended_at": started}
-        done = recording.append({**_ACTION, "details": details})
+        details = {**ACTION["details"], "appended_at": started}
+        done = recording.append({**ACTION, "details": details})
         appends.append((started, time.monotonic() - started, done.offset + done.length + 1))
         due += pause_s
     recording.end(success=True)
