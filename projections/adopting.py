@@ -7,7 +7,7 @@ kept by hand. The manifest and everything else in the directory stay as they are
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,7 +36,6 @@ STAGED_NAME = ".actions.jsonl.adopting"
 LOCK_NAME = "adopt.lock"
 
 Outcome: TypeAlias = Literal["adopted", "skipped", "failed"]
-OnDone: TypeAlias = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

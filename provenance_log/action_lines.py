@@ -35,7 +35,6 @@ _SUBJECT_KEYS = ("command", *_PATH_KEYS, "pattern", "query", "url", "path", "des
 _SPOKEN = {"user_prompt": "prompt", "assistant_message": "answer"}
 
 _DIM = "2"
-_CYAN = "36"
 _YELLOW = "33"
 _STATUS_COLOURS = {"failure": "31", "partial": _YELLOW, "skipped": _DIM, "success": "32"}
 

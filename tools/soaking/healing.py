@@ -30,7 +30,6 @@ TIMES = 2
 SESSIONS = 3
 RATE_HZ = 8
 _HEAL_S = 60.0
-_FIRST_S = 3.0
 
 Harm = Callable[[Path, Random], None]
 

@@ -21,7 +21,6 @@ RATE_HZ = 1000
 
 SECONDS = 60.0
 _READ_S = 0.1
-_LAG_S_MAX = 10.0
 _CATCH_UP_S = 60.0
 
 
