@@ -1,0 +1,11 @@
+"""Attacks on the promises of `docs/guarantees.md`: faults on purpose, and a look at what is left.
+
+An attack is given an `Effort` (where, from which seed, how often or until when) and hands back an
+`Attacked` (what was injected, how many runs, which promises broke). `tests/faults/` runs each with
+a fixed seed and number, `make soak MINUTES=…` with a new seed for as long as it is told; both end
+with the table of `scoring`.
+
+`effort`      what an attack is given
+`scoring`     what it hands back, and the table of all of them
+`postcheck`   the standard look at a store after any fault
+"""
