@@ -5,13 +5,16 @@ BIN := .venv/bin
 LOWEST := .venv-lowest/bin
 # One worker per core; the tests of a file stay together, as they share what is dear to make.
 PYTEST_FLAGS ?= --numprocesses auto --dist loadfile
-# Which runs and how long; empty for all of them in full length.
+# How long `make soak` attacks, and which attacks with which seed; empty for all and a new seed.
+MINUTES ?= 10
+ATTACK_FLAGS ?=
+# Which runs of the daemon and how long; empty for all of them in full length.
 SOAK_FLAGS ?=
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types docs faults bench soak test-lowest system-packages clean
+.PHONY: help demo test check lint types docs faults bench soak soak-daemon test-lowest system-packages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -41,7 +44,10 @@ faults: .venv/installed ## Run the exhaustive and fault tests, which take minute
 bench: .venv/installed ## Print a table of speed ratios
 	@$(BIN)/python tools/bench.py
 
-soak: .venv/installed ## Run the daemon long, under load and under faults; SOAK_FLAGS="load --seconds 10"
+soak: .venv/installed ## Attack the promises for MINUTES (default 10), each run with another seed
+	@$(BIN)/python tools/attack.py --minutes $(MINUTES) $(ATTACK_FLAGS)
+
+soak-daemon: .venv/installed ## Run the daemon under load and faults; SOAK_FLAGS="load --seconds 10"
 	@$(BIN)/python tools/soak.py $(SOAK_FLAGS)
 
 test-lowest: .venv-lowest/installed ## Run the tests with the lowest supported versions

@@ -1,0 +1,98 @@
+"""Attack the promises of docs/guarantees.md for as long as you like, and print what broke.
+
+    python tools/attack.py --minutes 60
+    python tools/attack.py kills model --minutes 5 --seed 7
+
+Each attack gets its share of the time, as many side by side as there are processors. Whatever
+happens can be repeated with the seed, which is printed first and with every violation. Work files
+go below `.soak` in the repository and are removed at the end, unless something broke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from attacks.schedule import Weighted, run
+from attacks.scoring import render
+
+ATTACKS: dict[str, Weighted] = {}
+_REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    """Run what the arguments name, print the table, and fail if a promise broke."""
+    arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: told to end"))
+    seed = secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed
+    names = arguments.attacks or list(ATTACKS)
+    arguments.directory.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="attack-", dir=arguments.directory.resolve()))
+    print(f"seed {seed}, {arguments.minutes:g} minutes", flush=True)
+    rows = run(
+        {name: ATTACKS[name] for name in names},
+        60 * arguments.minutes,
+        seed=seed,
+        directory=directory,
+        lane_count=os.cpu_count() or 1,
+        say=_Telling().say,
+    )
+    violations = [text for row in rows for text in row.violations]
+    for text in violations:
+        print(f"BROKEN: {text}")
+    print(render(rows), flush=True)
+    if violations:
+        sys.exit(f"error: {len(violations)} violations, seed {seed}; kept for a look: {directory}")
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+class _Telling:
+    """Tells on stderr what begins and ends, with the minutes since the start."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._mutex = threading.Lock()
+
+    def say(self, text: str) -> None:
+        minutes = (time.monotonic() - self._began) / 60
+        with self._mutex:
+            print(f"{minutes:5.1f} min  {text}", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("attacks", nargs="*", metavar="ATTACK", type=_name, help=_there_are())
+    parser.add_argument("--minutes", type=float, default=10.0, metavar="N", help="default: 10")
+    parser.add_argument("--seed", type=int, metavar="N", help="for what is random; default: new")
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=_REPOSITORY / ".soak",
+        metavar="DIR",
+        help="where to work; default: .soak in the repository",
+    )
+    return parser
+
+
+def _there_are() -> str:
+    return "there are: " + ", ".join(ATTACKS)
+
+
+def _name(text: str) -> str:
+    if text not in ATTACKS:
+        raise argparse.ArgumentTypeError(f"no attack {text!r}; {_there_are()}")
+    return text
+
+
+if __name__ == "__main__":
+    main()
