@@ -42,6 +42,8 @@ DEBOUNCE_S = 0.1
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _NAMED_MAX = 3
+_WORK_DECAY = 0.9
+"""So that one long batch is soon forgotten, and none of two alternating lengths."""
 
 
 class Daemon:
@@ -51,7 +53,8 @@ class Daemon:
     thread of `run` and must not raise.
 
     With no hint at all, a line that is appended is projected within the rescan interval, as long
-    as the database can be had. Memory grows with the size of a batch and the number of sessions.
+    as the database can be had and a batch takes no longer than those before it. Memory grows with
+    the size of a batch and the number of sessions.
     """
 
     def __init__(
@@ -79,6 +82,8 @@ class Daemon:
         self._pause_s = 0.0
         self._failing_since: float | None = None
         self._looked_at = 0.0
+        self._work_s = 0.0
+        """How long a look with its batches is expected to take."""
         self._line_count = 0
 
     def stop(self) -> None:
@@ -210,9 +215,12 @@ class Daemon:
             self._stop.wait(self._pause_s)
             return
         timeout_s = min(self._rescan_s, QUIET_S) if self._files.is_due else self._rescan_s
-        # What was appended just after the logs were looked at has waited for the work already.
+        # What was appended just after the logs were looked at has waited for the work already,
+        # and is to be visible, not only found, within the interval.
         worked_s = time.monotonic() - self._looked_at
-        self._is_hinted = self._wake.wait(max(timeout_s - worked_s, self._debounce_s))
+        self._work_s = min(max(worked_s, self._work_s * _WORK_DECAY), self._rescan_s / 2)
+        left_s = timeout_s - worked_s - self._work_s
+        self._is_hinted = self._wake.wait(max(left_s, self._debounce_s))
         if self._is_hinted:
             self._stop.wait(self._debounce_s)
 
