@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from projections.adopting import Adoption, adoptable
+from projections.adopting import MADE, Adoption, adoptable
 from projections.adopting import adopt as adopt_directories
 from projections.printing import json_text
 from provenance_log.commands import json_option, store_options
@@ -37,8 +37,9 @@ def adopt(
     """Give session directories that have a manifest and no log a log, so that SQL finds them.
 
     DIR is the name or path of a session directory of the store. The log holds what the manifest
-    says and is marked as reconstructed; manifest and summary stay as they are, to the byte. Exit
-    code 1 when a manifest could not be read; the others are adopted all the same.
+    says and is marked as reconstructed; manifest and summary stay as they are, to the byte. Where
+    the predecessor's tracker left SESSION_ID.json in the store, its events are read too. Exit code
+    1 when a manifest could not be read; the others are adopted all the same.
 
     \b
     Example:
@@ -67,9 +68,10 @@ def _named(store: Store, given: tuple[str, ...]) -> list[SessionDirectory]:
 
 def _page(found: list[Adoption]) -> list[str]:
     lines = [
-        f"adopted {escape(one.log)}: {count(one.line_count)} lines, session {one.session_id}"
+        f"{one.outcome} {escape(one.log)}: {count(one.line_count)} lines, session {one.session_id}"
+        + (f", from {one.session_id}.json" if one.outcome == "read" else "")
         for one in found
-        if one.outcome == "adopted"
+        if one.outcome in MADE
     ]
     is_new = bool(lines)
     lines += [

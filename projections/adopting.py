@@ -1,7 +1,8 @@
 """Take sessions that are known by their manifest only into the log, so that SQL finds them.
 
-That is the state of a clone of a repository in which logs are ignored, and of sessions that were
-kept by hand. The manifest and everything else in the directory stay as they are, to the byte.
+That is the state of a clone of a repository in which logs are ignored, of sessions that were
+kept by hand, and of those of the predecessor, whose trace beside the sessions is read as well. The
+manifest and everything else in the directory stay as they are, to the byte.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import orjson
 
 from projections.reconstruction import actions_of, read_manifest_values
+from projections.tracker_trace import read_trace
 from provenance_log import files
 from provenance_log.appender import Appender
 from provenance_log.errors import LogUnsafe, ManifestInvalid, ProvlogError, StoreNotWritable
 from provenance_log.reader import open_for_reading
+from provenance_log.settings import load_settings
 from provenance_log.store import MANIFEST_NAME, read_session_id
 from provenance_log.yaml_reading import read_yaml_mapping
 
@@ -34,8 +37,11 @@ HEADER_BYTES_MAX = 512 * 1024
 """A larger first line might have its session moved to a blob, and with it the session's id."""
 STAGED_NAME = ".actions.jsonl.adopting"
 LOCK_NAME = "adopt.lock"
+MADE = ("adopted", "read")
+"""The outcomes after which there is a log."""
 
-Outcome: TypeAlias = Literal["adopted", "skipped", "failed"]
+Outcome: TypeAlias = Literal["adopted", "read", "skipped", "failed"]
+"""`adopted` from a manifest alone, or `read` from the trace that a tracker left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,7 @@ def adopt(store: Store, directories: Iterable[SessionDirectory]) -> Iterator[Ado
             except OSError as error:
                 reason = f"{directory.path}: {error.strerror or error}"
                 adoption = Adoption(directory.name, "failed", reason=reason)
-            if adoption.outcome == "adopted" and adoption.session_id is not None:
+            if adoption.outcome in MADE and adoption.session_id is not None:
                 known[adoption.session_id] = directory.name
             yield adoption
 
@@ -95,14 +101,16 @@ def _adopt(store: Store, directory: SessionDirectory, known: dict[str, str]) -> 
     if session_id in known:
         reason = f"its session has a log already, in {known[session_id]}"
         return Adoption(directory.name, "skipped", session_id, reason=reason)
-    actions = actions_of(manifest)
+    trace = read_trace(store.root, session_id)
+    actions = actions_of(manifest, load_settings(store.root).taxonomy, trace)
     if len(orjson.dumps(actions[0])) > HEADER_BYTES_MAX:
         message = "its session, goals and kwargs are together too large for a line"
         raise ManifestInvalid(message, path=directory.path / MANIFEST_NAME)
     _write_log(directory, actions)
     with suppress(StoreNotWritable):  # the index of ids heals itself
         store.register_session(session_id, directory.name)
-    return Adoption(directory.name, "adopted", session_id, len(actions))
+    outcome: Outcome = "adopted" if trace is None else "read"
+    return Adoption(directory.name, outcome, session_id, len(actions))
 
 
 def _write_log(directory: SessionDirectory, actions: list[Action]) -> None:

@@ -1,7 +1,8 @@
 """What a manifest tells, as the actions of a log: the way back from `manifest` to a session.
 
 Only what the manifest says is said again. How a session went, action by action, can't be told from
-its manifest, so there are no tool calls here; the last annotation holds the manifest itself.
+its manifest, so there are no tool calls here but those of a trace that its tracker left beside it;
+the last annotation holds the manifest itself.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from projections.tracker_trace import traced_actions
 from provenance_log.errors import LineInvalid
 from provenance_log.format import SESSION_NAMESPACE, canonical_timestamp, format_timestamp
 from provenance_log.recording import AGENT_TOOL, SessionHeader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from projections.tracker_trace import TraceFile
+    from provenance_log.taxonomy import Taxonomy
 
 Action: TypeAlias = dict[str, Any]
 TOOL = "provlog adopt"
@@ -72,25 +77,35 @@ def read_manifest_values(
     return ManifestFile(values, data.decode("utf-8-sig"), digest, directory_name, modified_at)
 
 
-def actions_of(manifest: ManifestFile) -> list[Action]:
+def actions_of(
+    manifest: ManifestFile, taxonomy: Taxonomy, trace: TraceFile | None = None
+) -> list[Action]:
     """Return the actions of the log: session_start, annotations, decisions, and session_end.
 
-    A pure function of the manifest, event ids included, so that every clone gets the same log.
+    With a trace, the decisions are those of the trace, and all its other events are there too.
+    A pure function of the files, event ids included, so that every clone gets the same log.
     One thing is not: a manifest without a start, in a directory that is not named after one,
     starts when the file was last changed; `details.session.source.started_from` says so.
     There is a session_end where the manifest says when the session ended.
     """
     started, started_from = _started(manifest)
     ended = _ended(manifest, started)
-    actions = [_start(manifest, started, started_from)]
+    actions = [_start(manifest, started, started_from, trace)]
+    if trace is not None:
+        actions += traced_actions(trace, taxonomy, started)
     at = ended or started
-    told = (*_told(manifest), _whole(manifest))
+    decisions = _decisions(manifest) if trace is None else ()
+    told = (*_told(manifest), *decisions, _whole(manifest))
     actions += [{"timestamp": at, **action} for action in told]
     if ended is not None:
-        actions.append(_end(manifest, ended))
+        actions.append(_end(manifest, ended, trace))
+    given: set[str] = set()
     for line_number, action in enumerate(actions, start=1):
         name = f"{manifest.session_id}/{line_number}"
-        action["database_event_id"] = str(uuid.uuid5(SESSION_NAMESPACE, name))
+        event_id = action.get("database_event_id")
+        if not isinstance(event_id, str) or event_id in given:
+            action["database_event_id"] = str(uuid.uuid5(SESSION_NAMESPACE, name))
+        given.add(action["database_event_id"])
     return actions
 
 
@@ -133,12 +148,20 @@ def _time(value: object) -> str | None:
         return None
 
 
-def _start(manifest: ManifestFile, started: str, started_from: str) -> Action:
+def _start(
+    manifest: ManifestFile, started: str, started_from: str, trace: TraceFile | None
+) -> Action:
     session, agent = manifest.part("session"), manifest.part("agent_context")
     goals = _texts(manifest.values.get("goals"))
     query = agent.get("query") or (goals[0] if goals else "")
     kwargs, depth = agent.get("kwargs"), agent.get("depth")
-    source = {"kind": SOURCE_KIND, "sha256": manifest.sha256, "reconstructed": True}
+    source: dict[str, Any] = {
+        "kind": SOURCE_KIND,
+        "sha256": manifest.sha256,
+        "reconstructed": True,
+    }
+    if trace is not None:
+        source["trace"] = {"name": trace.name, "sha256": trace.sha256}
     if started_from != "manifest":
         source["started_from"] = started_from
     header = SessionHeader(
@@ -147,7 +170,7 @@ def _start(manifest: ManifestFile, started: str, started_from: str) -> Action:
         session_id=manifest.session_id,
         kwargs=kwargs if isinstance(kwargs, dict) else {},
         model=_optional_text(session.get("model")),
-        user_context=_user_context(manifest),
+        user_context=_user_context(manifest) | (trace.environment if trace else {}),
         parent_session_id=_optional_text(agent.get("parent_session_id")),
         depth=depth if isinstance(depth, int) else 0,
         goals=goals,
@@ -188,7 +211,6 @@ def _told(manifest: ManifestFile) -> Iterator[Action]:
         yield _annotation("note", {"text": text})
     for error in _items(manifest.values.get("errors")):
         yield _error(error)
-    yield from _decisions(manifest)
 
 
 def _error(error: object) -> Action:
@@ -226,14 +248,18 @@ def _whole(manifest: ManifestFile) -> Action:
     return _annotation("manifest", details)
 
 
-def _end(manifest: ManifestFile, ended: str) -> Action:
+def _end(manifest: ManifestFile, ended: str, trace: TraceFile | None) -> Action:
     results = manifest.part("results")
+    traced = trace.session if trace else {}
     success = results.get("success")
     if not isinstance(success, bool):
         success = _TRUTHS.get(str(success).lower())
     details: dict[str, Any] = {} if success is None else {"success": success}
-    if results:
-        details["result_summary"] = dict(results)
+    summary = traced.get("result_summary") or dict(results)
+    if summary:
+        details["result_summary"] = summary
+    if traced.get("error_message"):
+        details["error_message"] = _text(traced["error_message"])
     status = {True: "success", False: "failure", None: "partial"}[success]
     return {
         "timestamp": ended,

@@ -15,6 +15,8 @@ from projections.rebuild import rebuild
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from provenance_log.store import Store
+
 
 @pytest.fixture
 def provlog(capsys: pytest.CaptureFixture[str]) -> Provlog:
@@ -28,17 +30,22 @@ def kept_below(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in found}
 
 
-def test_microgrow_is_found_in_sql_and_its_files_stay_as_they_are(
-    provlog: Provlog, shared_data: Path, tmp_path: Path
-) -> None:
-    """D5: three sessions kept by hand, and one whose tracker left a manifest and no log."""
+@pytest.fixture
+def microgrow(shared_data: Path, tmp_path: Path) -> Store:
+    """A copy of the predecessor's store."""
     root = tmp_path / "microgrow" / ".claude" / "provenance"
-    root.mkdir(parents=True)
-    source = shared_data / "microgrow" / ".claude" / "provenance" / "sessions"
-    shutil.copytree(source, root / "sessions", copy_function=shutil.copyfile)
-    for directory in (root / "sessions", *(root / "sessions").iterdir()):
+    source = shared_data / "microgrow" / ".claude" / "provenance"
+    shutil.copytree(source, root, copy_function=shutil.copyfile)
+    for directory in (root, root / "sessions", *(root / "sessions").iterdir()):
         directory.chmod(0o700)
-    store = make_store(tmp_path / "microgrow")
+    return make_store(tmp_path / "microgrow")
+
+
+def test_microgrow_is_found_in_sql_and_its_files_stay_as_they_are(
+    provlog: Provlog, microgrow: Store
+) -> None:
+    """D5: three sessions kept by hand, and one whose tracker left a trace and no log."""
+    store = microgrow
     before = kept_below(store.sessions_dir)
     assert len(before) == 8
 
@@ -49,7 +56,7 @@ def test_microgrow_is_found_in_sql_and_its_files_stay_as_they_are(
 
     assert [(one["log"], one["outcome"], one["line_count"]) for one in first] == [
         ("2026-01-10-21-16", "adopted", 11),
-        ("2026-01-11-07-08", "adopted", 3),
+        ("2026-01-11-07-08", "read", 8),
         ("2026-01-11-19-00", "adopted", 20),
         ("2026-01-12-17-20", "adopted", 25),
     ]
@@ -79,4 +86,42 @@ def test_microgrow_is_found_in_sql_and_its_files_stay_as_they_are(
         "note": 3,
         "recommendation": 13,
         "warning": 5,
+    }
+
+
+def test_what_the_tracker_of_microgrow_recorded_is_read_event_by_event(
+    provlog: Provlog, microgrow: Store
+) -> None:
+    """D5: the decision has what its event and its row tell."""
+    store = microgrow
+    provlog(store, "adopt", "--all")
+    catch_up(store)
+    traced = provlog(
+        *(store, "query", "--json"),
+        "SELECT sequence_number AS n, event_type, event_name FROM provenance_events "
+        "WHERE session_id LIKE 'ef048ecd%' ORDER BY n",
+    ).json
+    assert [tuple(row.values()) for row in traced] == [
+        (1, "lifecycle", "session_start"),
+        (2, "lifecycle", "agent_start"),
+        (3, "lifecycle", "agent_start"),
+        (4, "log", "log_info"),
+        (5, "decision", "query_type"),
+        (6, "lifecycle", "agent_end"),
+        (7, "annotation", "manifest"),
+        (8, "lifecycle", "session_end"),
+    ]
+    (decision,) = provlog(
+        *(store, "query", "--json"),
+        "SELECT decision_id, event_id, decision_type, branch_taken, branches_available, reason, "
+        "input_values FROM provenance_decisions WHERE session_id LIKE 'ef048ecd%'",
+    ).json
+    assert decision == {
+        "decision_id": "050160c0-bbcf-4ce8-bdf0-89d126216b62",
+        "event_id": "8fda53f4-3efb-4a37-b9a8-f59df2fe3122",
+        "decision_type": "route",
+        "branch_taken": "test_mode",
+        "branches_available": ["test_mode", "production_mode"],
+        "reason": "Running in test mode",
+        "input_values": {"query": "Test provenance tracking"},
     }
