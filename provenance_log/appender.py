@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -29,7 +30,7 @@ from provenance_log.format import (
     format_timestamp,
 )
 from provenance_log.log_end import LogEnd
-from provenance_log.placing import Appended, Durability, Prepared, moved, place
+from provenance_log.placing import Appended, Durability, Prepared, moved, new_event_id, place
 from provenance_log.reader import Tail, read_tail
 from provenance_log.redact import Redactor
 from provenance_log.store_redaction import redactor_for_log
@@ -51,8 +52,7 @@ _appenders: weakref.WeakSet[Appender] = weakref.WeakSet()
 class _OpenLog:
     """One descriptor of the log with what is known through it."""
 
-    def __init__(self, fd: int) -> None:
-        status = os.fstat(fd)
+    def __init__(self, fd: int, status: os.stat_result) -> None:
         self.fd = fd
         self.identity = (status.st_dev, status.st_ino)
         self.tail: Tail | None = None
@@ -156,7 +156,7 @@ class Appender:
                 log.events.catch_up(log.fd)
                 return log.events.find(log.fd, event_id) is not None
             finally:
-                files.unlock(log.fd)
+                self._release(log)
 
     def close(self) -> None:
         """Close the log; a later append opens it again."""
@@ -225,7 +225,13 @@ class Appender:
             message = f"nothing was appended: {error.strerror or error}"
             raise AppendNotWritten(message, path=self.path) from error
         finally:
+            self._release(log)
+
+    def _release(self, log: _OpenLog) -> None:
+        try:
             files.unlock(log.fd)
+        except OSError:
+            self._discard()  # closing gives the lock back as well
 
     def _write_planned(
         self,
@@ -318,8 +324,7 @@ class Appender:
         while True:
             log = self._open
             if log is None:
-                fd = files.open_log(self.path.parent, self.path.name)
-                log = self._open = _OpenLog(fd)
+                log = self._open = _OpenLog(*files.open_log(self.path.parent, self.path.name))
             files.lock(log.fd, self.path, wait_s=wait_s)
             try:
                 status = os.lstat(self.path)
@@ -359,7 +364,8 @@ class Appender:
     def _discard(self) -> None:
         log, self._open = self._open, None
         if log is not None:
-            files.unlock(log.fd)  # somebody may still be syncing it
+            with suppress(OSError):
+                files.unlock(log.fd)  # somebody may still be syncing it
             log.gate.close()
 
     def _begin_again_in_child(self) -> None:
@@ -376,13 +382,6 @@ def _checked(durability: Durability) -> Durability:
     if durability not in get_args(Durability):
         raise ValueError(f"durability is one of {get_args(Durability)}, not {durability!r}")
     return durability
-
-
-def new_event_id() -> str:
-    """Return a random UUID (version 4) as text, as `uuid.uuid4` makes it but without its object."""
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def _size_bytes(body: Body) -> int:

@@ -316,7 +316,7 @@ def _locked(candidate: _Candidate) -> Iterator[None]:
     log = candidate.directory.log
     if not os.path.lexists(log):
         raise ArchiveRefused("is not there any more", path=log)
-    fd = files.open_log(candidate.directory.path, LOG_NAME)
+    fd, _ = files.open_log(candidate.directory.path, LOG_NAME)
     try:
         files.lock(fd, log)
         if end_of_lines(fd) != candidate.facts.end:

@@ -73,7 +73,9 @@ def _write(value: object, session_directory: Path) -> dict[str, Any]:
         if not directory.is_dir():
             with suppress(FileExistsError):  # another thread or process made it in between
                 files.make_directory(directory)
-        files.write_atomically(directory / digest, data)
+        blob = directory / digest
+        if not files.create_atomically(blob, data):
+            files.write_atomically(blob, data)  # it may have been damaged since
     except OSError as error:
         message = f"the payload can't be kept: {error.strerror or error}"
         raise StoreNotWritable(message, path=directory) from error

@@ -240,7 +240,7 @@ def append_missing(log: PlainFile, end: ReadPosition, directory: SessionDirector
     where the copy is no longer a beginning of the source. Raises `AppendNotWritten`, and
     `LogUnsafe` where somebody wrote without the lock.
     """
-    fd = files.open_log(directory.path, LOG_NAME)
+    fd, _ = files.open_log(directory.path, LOG_NAME)
     try:
         files.lock(fd, directory.log)
         start = os.fstat(fd).st_size
@@ -313,7 +313,7 @@ def _holds(directory: SessionDirectory, record: Mapping[str, Any]) -> bool:
 
 def _append_once(store: Store, line: bytes) -> None:
     path = store.root / COPIES_NAME
-    fd = files.open_log(store.root, COPIES_NAME)
+    fd, _ = files.open_log(store.root, COPIES_NAME)
     try:
         files.lock(fd, path)
         size_bytes = os.fstat(fd).st_size

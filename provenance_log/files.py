@@ -26,14 +26,18 @@ if TYPE_CHECKING:
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 _TEMPORARY_SUFFIX = ".tmp"
+_NAMELESS = getattr(os, "O_TMPFILE", 0)
+"""A file that gets its name when it is whole. Without it, no directory can be opened to write."""
 _LOCK_POLL_S = 0.05
 _NOTE_BYTES_MAX = 1000
 _LOG_LOCK_POLL_S = 0.005
 """A log is locked for as long as one write takes."""
 
 
-def open_log(directory: Path, name: str) -> int:
+def open_log(directory: Path, name: str) -> tuple[int, os.stat_result]:
     """Open a log for appending and reading, making it where it is not there yet.
+
+    Returns the descriptor and the status of the file.
 
     Neither the directory nor the file may be a symlink, and the file must be a regular file with
     one name (invariant A12). Raises `LogUnsafe`, or `StoreNotWritable` for what the system refuses.
@@ -49,9 +53,13 @@ def open_log(directory: Path, name: str) -> int:
         raise _refused(error, directory / name) from error
     finally:
         os.close(at)
-    status = os.fstat(fd)
+    try:
+        status = os.fstat(fd)
+    except OSError as error:
+        os.close(fd)
+        raise _refused(error, directory / name) from error
     if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
-        return fd  # without any name it was replaced just now, which the appender finds out
+        return fd, status  # without any name it was replaced just now: the appender finds out
     os.close(fd)
     if not stat.S_ISREG(status.st_mode):
         raise LogUnsafe("not a plain file", path=directory / name)
@@ -221,9 +229,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> bool:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
+            _write_all(fd, data)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -239,12 +245,30 @@ def create_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> bool
     """Make `path` hold `data` unless it is there already; nobody ever sees a part of it.
 
     Of several processes at once, one makes the file and the others get False. Raises OSError and
-    leaves no temporary file behind.
+    leaves no temporary file behind; on Linux not even when it is killed.
     """
+    try:
+        fd = os.open(path.parent, os.O_WRONLY | os.O_CLOEXEC | _NAMELESS, mode)
+    except OSError:  # this file system has none of them, or the named one fails as well
+        return _create_by_name(path, data, mode)
+    try:
+        _write_all(fd, data)
+        os.fchmod(fd, mode)  # an umask may have left less than the owner needs
+        os.fsync(fd)
+        os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
+    except FileExistsError:
+        return False
+    finally:
+        os.close(fd)
+    sync_directory(path.parent)
+    return True
+
+
+def _create_by_name(path: Path, data: bytes, mode: int) -> bool:
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{_TEMPORARY_SUFFIX}")
     try:
         write_new(temporary, [data])
-        temporary.chmod(mode)  # an umask may have left less than the owner needs
+        temporary.chmod(mode)
         os.link(temporary, path)
     except FileExistsError:
         return False
@@ -252,6 +276,12 @@ def create_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> bool
         temporary.unlink(missing_ok=True)
     sync_directory(path.parent)
     return True
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _holds(path: Path, data: bytes) -> bool:
@@ -284,9 +314,7 @@ def write_new(path: Path, pieces: Iterable[bytes]) -> None:
     fd = os.open(path, flags, FILE_MODE)
     try:
         for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(fd, view) :]
+            _write_all(fd, piece)
         sync_data(fd)
     finally:
         os.close(fd)
@@ -376,5 +404,9 @@ def _wait_for_lock(fd: int, path: Path, deadline: float) -> None:
                 hint = "wait for it to finish, or stop it"
                 raise LockHeld(message, path=path, hint=hint) from error
             time.sleep(_LOCK_POLL_S)
+        except OSError as error:
+            message = f"it can't be locked: {error.strerror or error}"
+            hint = "keep the store on a local file system"
+            raise StoreNotWritable(message, path=path, hint=hint) from error
         else:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,3 +65,10 @@ def place(
 def moved(item: Appended, shift: int) -> Appended:
     """Return the same line some bytes further on."""
     return replace(item, offset=item.offset + shift)
+
+
+def new_event_id() -> str:
+    """Return a random UUID (version 4) as text, as `uuid.uuid4` makes it but without its object."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from provenance_log import files
-from provenance_log.errors import LineInvalid, LockHeld
+from provenance_log.errors import LineInvalid, LockHeld, StoreNotWritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ def write_spooled(root: Path, time: str, content: bytes) -> None:
     if not directory.is_dir():
         files.make_directories(directory)
     digits = "".join(filter(str.isdigit, time))
-    files.write_atomically(directory / f"{digits}-{os.urandom(8).hex()}{_SUFFIX}", content)
+    files.create_atomically(directory / f"{digits}-{os.urandom(8).hex()}{_SUFFIX}", content)
 
 
 def spooled_paths(root: Path) -> list[Path]:
@@ -48,7 +48,8 @@ def drain_spool(
     """Record what waits, oldest first, and return how many events that were.
 
     Somebody else who drains is left alone. What `record` refuses with `LineInvalid` is set aside;
-    any other error it raises ends the draining, and the event stays where it is.
+    any other error it raises ends the draining, and the event stays where it is. Raises
+    `StoreNotWritable` where the spool can't be read or changed.
     """
     paths = spooled_paths(root)
     if not paths:
@@ -60,6 +61,10 @@ def drain_spool(
                 drained += _drain(path, record)
     except LockHeld:
         return drained
+    except OSError as error:
+        message = f"the spool can't be drained: {error.strerror or error}"
+        hint = "check permissions and space; what waits in it stays"
+        raise StoreNotWritable(message, path=root / SPOOL_NAME, hint=hint) from error
     return drained
 
 

@@ -30,7 +30,7 @@ def open_descriptors() -> set[str]:
 
 @pytest.fixture
 def open_log(tmp_path: Path) -> Any:
-    fd = files.open_log(tmp_path, "log")
+    fd, _ = files.open_log(tmp_path, "log")
     yield fd
     os.close(fd)
 
@@ -40,7 +40,7 @@ def test_a_log_and_its_directory_are_their_owners_alone(tmp_path: Path) -> None:
     before = os.umask(0o777)
     try:
         files.make_directory(tmp_path / "session")
-        os.close(files.open_log(tmp_path / "session", "log"))
+        os.close(files.open_log(tmp_path / "session", "log")[0])
     finally:
         os.umask(before)
 
