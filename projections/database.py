@@ -8,6 +8,7 @@ idle; whoever finds it held waits a little and then says who holds it.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from contextlib import contextmanager
@@ -20,8 +21,8 @@ from projections.columns import make_column
 from projections.definitions import load_sql
 from projections.holders import is_free
 from projections.refusals import HELD, StatementRefused, refusal
+from provenance_log import files
 from provenance_log.errors import ProvlogError
-from provenance_log.files import FILE_MODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,6 +41,8 @@ _LONGEST_PAUSE_S = 0.5
 _LOOK_S = 0.003
 _MISLED_MAX = 3
 _FETCH_ROWS = 1000
+_NEW = ".rebuild-new-"
+"""Begins as what a killed rebuild leaves, and is removed with it."""
 _NOT_REPLAYED = "Failure while replaying WAL file"
 
 # Nothing is ever fetched from the network, whatever a query or a file at the path asks for.
@@ -214,7 +217,7 @@ class Connection:
 def connect(path: Path, *, read_only: bool, wait_s: float = WAIT_S) -> Connection:
     """Open a database and wait up to `wait_s` seconds while somebody else has it open.
 
-    Opened for writing, a missing file is made; its directory must exist.
+    Opened for writing, a missing file is made, whole or not at all; its directory must exist.
     Raises `DatabaseHeld` (naming the holder), `DatabaseCorrupt`, `DatabaseNewer`, `NotADatabase`,
     or `ProvlogError` for a path that can't be opened at all.
     """
@@ -252,20 +255,30 @@ def _pause(path: Path, longest_s: float, *, is_told: bool) -> None:
 def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     if path.is_dir():
         raise ProvlogError("this is a directory, not a database", path=path)
-    is_new = not path.exists()
+    if read_only:
+        return _open_for_reading(path)
+    if not path.exists():
+        _make_empty(path.resolve())
+    return duckdb.connect(str(path), config=dict(_WRITER_SETTINGS))
+
+
+def _make_empty(path: Path) -> None:
+    """Make a new database under another name first: killed anywhere, none is there, or a whole one.
+
+    DuckDB makes the file empty and then writes its headers; a file with half of them would be
+    taken for a corrupt database for good.
+    """
+    side = path.with_name(f"{path.name}{_NEW}{os.urandom(4).hex()}")
     try:
-        if read_only:
-            inner = _open_for_reading(path)
-        else:
-            inner = duckdb.connect(str(path), config=dict(_WRITER_SETTINGS))
-    except duckdb.Error as error:
-        if is_new and HELD not in str(error):
-            path.unlink(missing_ok=True)  # half a header would be taken for a corrupt database
-        raise
-    if is_new:
-        # It holds what the logs hold, and those are their owner's alone.
-        path.chmod(FILE_MODE)
-    return inner
+        duckdb.connect(str(side), config=dict(_WRITER_SETTINGS)).close()
+        side.chmod(files.FILE_MODE)  # it will hold what the logs hold: their owner's alone
+        files.place_file(side, path)
+    except OSError as error:
+        if path.exists():
+            return  # somebody else made it in between
+        raise ProvlogError(error.strerror or str(error), path=path) from error
+    finally:
+        side.unlink(missing_ok=True)
 
 
 def _open_for_reading(path: Path) -> duckdb.DuckDBPyConnection:

@@ -296,13 +296,33 @@ def _holds(path: Path, data: bytes) -> bool:
 
 def replace_file(source: Path, target: Path) -> None:
     """Put a finished file in the place of another, durably: sync, rename, sync the directory."""
-    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    _sync_file(source)
+    os.replace(source, target)
+    sync_directory(target.parent)
+
+
+def place_file(staged: Path, target: Path) -> None:
+    """Give a finished file its name, durably, and never in the place of another.
+
+    Raises OSError where anything has the name; `staged` is left then, and may be after a crash.
+    """
+    _sync_file(staged)
+    try:
+        os.link(staged, target)
+        os.unlink(staged)
+    except OSError:
+        if os.path.lexists(target):
+            raise
+        os.rename(staged, target)  # no hard links here, so that only that look is left
+    sync_directory(target.parent)
+
+
+def _sync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
-    os.replace(source, target)
-    sync_directory(target.parent)
 
 
 def write_new(path: Path, pieces: Iterable[bytes]) -> None:

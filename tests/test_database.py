@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import orjson
 import pytest
 from projecting import (
@@ -129,6 +130,27 @@ def test_a_corrupt_database_is_reported_with_the_next_command(
         catch_up(store)
     assert caught.value.path == store.database
     assert "provlog rebuild" in str(caught.value.hint)
+
+
+def test_a_new_database_has_its_name_only_once_it_is_whole(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C2, F57: a kill or a power cut while DuckDB writes the headers leaves no half of one."""
+    real = duckdb.connect
+    sizes: list[int | None] = []
+
+    def watch(path: str, **options: Any) -> Any:
+        made = real(path, **options)
+        sizes.append(store.database.stat().st_size if store.database.exists() else None)
+        return made
+
+    monkeypatch.setattr(duckdb, "connect", watch)
+    catch_up(store)
+
+    whole = 3 * 4096  # the header of the file, and two of the database
+    assert sizes[0] is None
+    assert all(size is not None and size >= whole for size in sizes[1:])
+    assert [path.name for path in store.root.glob("*.duckdb*")] == [store.database.name]
 
 
 @pytest.mark.parametrize("content", [b"", b"hello\n" * 9, b"SQLite format 3\0" + bytes(4096)])

@@ -282,6 +282,26 @@ def test_a_finished_file_takes_the_place_of_another(tmp_path: Path) -> None:
     assert (tmp_path / "old").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize("has_hard_links", [True, False])
+def test_a_finished_file_gets_a_name_that_nothing_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_hard_links: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not has_hard_links:
+        monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "new").write_bytes(b"new")
+    files.place_file(tmp_path / "new", tmp_path / "place")
+    assert names_in(tmp_path) == ["place"]
+    assert (tmp_path / "place").read_bytes() == b"new"
+
+    (tmp_path / "newer").write_bytes(b"newer")
+    with pytest.raises(OSError, match=r"exists|not permitted"):
+        files.place_file(tmp_path / "newer", tmp_path / "place")
+    assert (tmp_path / "place").read_bytes() == b"new"
+
+
 def test_a_held_lock_names_its_holder_and_is_free_once_the_holder_is_killed(tmp_path: Path) -> None:
     """A9: the kernel frees it; there is no stale lock file."""
     lock = tmp_path / "lock"
