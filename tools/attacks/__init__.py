@@ -8,4 +8,10 @@ with the table of `scoring`.
 `effort`      what an attack is given
 `scoring`     what it hands back, and the table of all of them
 `postcheck`   the standard look at a store after any fault
+
+`kills`             writers of one log killed at random, and the holder of its lock stopped
+`kills_recording`   recorders of hooks, and drainers of the spool, killed at random
+`kills_projecting`  projectors, rebuilds and daemons killed at random
+`forking`           a process that forks those who are killed, which costs milliseconds
+`killed`            what they do, and ways to break the product to see that an attack can fail
 """
