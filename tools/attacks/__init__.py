@@ -14,4 +14,7 @@ with the table of `scoring`.
 `kills_projecting`  projectors, rebuilds and daemons killed at random
 `forking`           a process that forks those who are killed, which costs milliseconds
 `killed`            what they do, and ways to break the product to see that an attack can fail
+`power_cuts`        the power of a disk cut between any two writes
+`recorded_disk`     a disk of which every write is recorded
+`powered`           what is done on it
 """

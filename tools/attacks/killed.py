@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 from sample_action import ACTION
 
+from attacks import powered
 from projections import daemon_running, loading, rebuild
 from projections.daemon_notices import Notice
 from projections.database import Connection
@@ -168,6 +169,8 @@ TASKS: dict[str, Callable[..., None]] = {
     "project": project,
     "rebuild": make_anew,
     "daemon": be_daemon,
+    "append powered": powered.append,
+    "project powered": powered.project,
 }
 
 
@@ -236,11 +239,18 @@ def _rebuild_in_place() -> None:
     _break(rebuild, "_build", remove_first)
 
 
+def _sync_nothing() -> None:
+    """Believe that what was written is on the disk."""
+    for name in ("fsync", "fdatasync"):
+        _break(os, name, lambda _real: lambda _fd: None)
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "acknowledge early": _acknowledge_early,
     "commit checkpoints first": _commit_checkpoints_first,
     "drop events": _drop_events,
     "fuse torn tails": _fuse_torn_tails,
     "rebuild in place": _rebuild_in_place,
+    "sync nothing": _sync_nothing,
     "unlink before recording": _unlink_before_recording,
 }
