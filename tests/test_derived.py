@@ -347,6 +347,27 @@ def test_full_disk_leaves_the_old_file_whole(projected: Store) -> None:
     assert content_of(projected) == before
 
 
+def test_what_a_killed_projector_left_half_written_is_removed_when_its_file_is_written(
+    projected: Store,
+) -> None:
+    """B10: a session's directory does not fill with files that nobody reads."""
+    directory = projected.sessions_dir / DIRECTORIES[0]
+    left = [directory / ".manifest.yaml.0123abcd.tmp", directory / ".summary.md.89ef4567.tmp"]
+    left.append(projected.indices_dir / ".sessions.jsonl.0123abcd.tmp")
+    others = [directory / ".hers.yaml.0123abcd.tmp", directory / ".manifest.yaml.hers.tmp"]
+    for path in (*left, *others):
+        path.write_bytes(b"half")
+    recording = reopen_session(projected, IDS[0])
+    assert recording is not None
+    recording.append(call(9))
+    recording.close()
+
+    catch_up(projected)
+
+    assert [path.exists() for path in left] == [False] * 3
+    assert [path.read_bytes() for path in others] == [b"half"] * 2
+
+
 def test_copy_of_a_session_gets_no_files(projected: Store) -> None:
     """Invariant D2: only the directory that was projected; a copy keeps what it came with."""
     log = projected.sessions_dir / DIRECTORIES[0] / "actions.jsonl"
