@@ -17,7 +17,7 @@ import orjson
 
 from attacks.effort import Effort
 from attacks.forking import ForkServer
-from attacks.kills import actions_of, expected_of
+from attacks.kills import LEFT_BY_KILLS, actions_of, expected_of
 from attacks.postcheck import violations
 from attacks.powered import OTHER
 from attacks.recorded_disk import Disk, NoDisk, entries_of, make_file_system, mounted, recorded
@@ -31,8 +31,8 @@ from provenance_log.store import SessionDirectory, Store, initialise_store, open
 
 CUTS = 10
 """Of one recording."""
-_LEFT = r"^\..*\.[0-9a-f]{8}\.tmp$|^\.copy-[0-9a-f]{8}$|-pending"
-"""What the next copy or archiving removes, and what nobody reads."""
+_LEFT = rf"{LEFT_BY_KILLS}|^\.index\.jsonl\.|^\.copy-[0-9a-f]{{8}}$|-pending"
+"""The same, and what the next copy or archiving removes."""
 _SETTINGS = ("README.md", "action-types.yaml", "metadata-schema.json", "manifest-template.yaml")
 
 
