@@ -66,7 +66,7 @@ def recorders(effort: Effort, *, sabotage: str = "") -> list[Attacked]:
 
 
 def drainers(effort: Effort, *, sabotage: str = "") -> list[Attacked]:
-    """Kill who takes events from the spool into logs, two at once (A1, A2, A8)."""
+    """Kill who takes events from the spool into logs, at times two at once (A1, A2, A8)."""
     row = Attacked("kills: drain", "kills")
     with ForkServer(effort.directory, sabotage=sabotage) as server:
         moments = _learn_draining(effort, server)
@@ -76,7 +76,8 @@ def drainers(effort: Effort, *, sabotage: str = "") -> list[Attacked]:
             told = Told(effort.store(f"drainers-{number}/.claude/provenance"), random)
             for _ in range(BATCHES):
                 spool(told)
-                tasks = [(moments.choose(random), ("drain", told.store.root)) for _ in range(2)]
+                task = ("drain", told.store.root)
+                tasks = [(moments.choose(random), task) for _ in range(random.choice((1, 1, 2)))]
                 codes = server.run_and_kill(tasks)
                 row.runs += len(codes)
                 row.injected += codes.count(KILLED)
