@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -33,7 +34,6 @@ class ForkServer:
     def __init__(self, directory: Path, *, sabotage: str = "") -> None:
         """Start the server; what its children complain of goes to a file in `directory`."""
         self._log = directory / "complaints.log"
-        self._running: set[int] = set()
         with self._log.open("wb") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "attacks.forking", sabotage],
@@ -47,15 +47,15 @@ class ForkServer:
 
     def start(self, task: str, *arguments: object) -> int:
         """Return the process id of a child that does this task and then ends with 0."""
-        pid = self._ask("start", task, *map(str, arguments))
-        self._running.add(pid)
-        return pid
+        return self._ask("start", task, *map(str, arguments))
+
+    def send(self, pid: int, number: int) -> None:
+        """Send a signal to a child that was not waited for."""
+        self._ask("send", pid, number)
 
     def wait(self, pid: int) -> int:
         """Return the exit code of a child, as `subprocess` does."""
-        code = self._ask("wait", pid)
-        self._running.discard(pid)
-        return code
+        return self._ask("wait", pid)
 
     def run(self, task: str, *arguments: object) -> float:
         """Let a child do a task to its end, and return how long it took in seconds."""
@@ -75,7 +75,7 @@ class ForkServer:
         codes = dict.fromkeys(pids, 0)
         for after_s, pid in sorted(zip([pair[0] for pair in pairs], pids, strict=True)):
             time.sleep(max(0.0, began + after_s - time.monotonic()))
-            os.kill(pid, signal.SIGKILL)  # a zombie at worst: only `wait` lets the number go
+            self.send(pid, signal.SIGKILL)
             codes[pid] = self.wait(pid)
         return [codes[pid] for pid in pids]
 
@@ -86,22 +86,23 @@ class ForkServer:
     def _ask(self, *words: object) -> int:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(words) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(words) + "\n")
+            self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"the fork server is gone: {self.complaints()}")
+            code = self._process.wait()
+            raise RuntimeError(f"the fork server ended with {code}: {self.complaints()}")
         return int(json.loads(answer))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for pid in self._running:
-            os.kill(pid, signal.SIGKILL)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):  # it is gone already, which was said
+            self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
 
@@ -126,15 +127,23 @@ def serve(sabotage: str) -> None:
 
     if sabotage:
         killed.SABOTAGES[sabotage]()
+    running: set[int] = set()
     for line in sys.stdin:
         word, *arguments = json.loads(line)
+        answer = 0
         if word == "start":
             answer = _fork(killed.TASKS[arguments[0]], arguments[1:])
+            running.add(answer)
+        elif word == "send":
+            # To a zombie at worst: nobody else gets a number before it was waited for here.
+            os.kill(*arguments)
         elif word == "wait":
             answer = os.waitstatus_to_exitcode(os.waitpid(arguments[0], 0)[1])
-        else:
-            answer = 0
+            running.discard(arguments[0])
         print(answer, flush=True)
+    for pid in running:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def _fork(task: Any, arguments: list[str]) -> int:

@@ -7,7 +7,6 @@ as they were appended, at least those that were acknowledged; and nothing else.
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import time
@@ -196,15 +195,15 @@ def _stop_and_record(effort: Effort, number: int, server: ForkServer, store: Sto
     held = effort.directory / f"held-{number}"
     holder = server.start("hold", directory.log, held)
     until(held.exists, "the holder to hold the lock")
-    os.kill(holder, signal.SIGSTOP)
+    server.send(holder, signal.SIGSTOP)
     keys = [f"meanwhile-{place}" for place in range(random.randint(1, 3))]
     for key in keys:
         record_one(server, store, key)  # returns, or the test's own time is over
     spooled = len(spooled_paths(store.root))
     held.unlink()
     if random.random() < 0.5:
-        os.kill(holder, signal.SIGKILL)
-    os.kill(holder, signal.SIGCONT)
+        server.send(holder, signal.SIGKILL)
+    server.send(holder, signal.SIGCONT)
     code = server.wait(holder)
     drain_store(store)
     found = [] if spooled == len(keys) else [f"{spooled} of {len(keys)} events were spooled"]
