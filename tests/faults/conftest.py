@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,8 @@ import pytest
 from attacks.scoring import Attacked, render
 
 ROWS = pytest.StashKey[list[Attacked]]()
+
+OUTCOME = pytest.StashKey[str]()
 
 Score = Callable[[Iterable[Attacked]], None]
 
@@ -25,6 +27,27 @@ def score(request: pytest.FixtureRequest) -> Score:
         assert all(row.injected for row in found), "an attack that injected nothing shows nothing"
 
     return enter
+
+
+@pytest.fixture
+def field_failure(request: pytest.FixtureRequest, score: Score) -> Iterator[None]:
+    """Enter the test itself: it does what made another logger fail."""
+    yield
+    outcome = request.node.stash[OUTCOME]
+    if outcome != "skipped":
+        row = Attacked("field failures", "field failures", injected=1, runs=1)
+        row.violated(["it happens here too"] if outcome == "failed" else [], request.node.name)
+        score([row])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call":
+        item.stash[OUTCOME] = report.outcome
+    return report
 
 
 def pytest_configure(config: pytest.Config) -> None:

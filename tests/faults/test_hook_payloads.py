@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import random
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hook_cases import COMMAND, SILENT, as_bytes, payload, project_of, run_hook
 from imported_sessions import Action, calls_of, logs_of, new_store
+from mounting import fill, mounted, small_disk
 
 from provenance_log.claude_code.actions import store_session_id
 from provenance_log.claude_code.recorder import drain_store
@@ -143,30 +142,17 @@ def test_a_lock_that_is_held_for_a_minute_delays_no_hook_and_loses_none(tmp_path
     assert told == [str(number) for number in range(count)]
 
 
-@contextmanager
-def mounted(directory: Path, *arguments: str) -> Iterator[Path]:
-    """A file system of its own; skips where that is not allowed."""
-    directory.mkdir(exist_ok=True)
-    done = subprocess.run(["mount", *arguments, str(directory)], capture_output=True, check=False)
-    if done.returncode != 0:
-        pytest.skip("mounting needs root")
-    try:
-        yield directory
-    finally:
-        subprocess.run(["umount", "-l", str(directory)], check=True)
-
-
 def test_a_full_disk_stops_no_hook_and_later_ones_are_recorded(
     tmp_path: Path, payloads: list[Payload]
 ) -> None:
     """F05: what could not be kept is lost, and nothing else."""
     chosen = [one for one in payloads if is_whole(one)][:40]
-    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=256k", "none") as place:
+    with small_disk(tmp_path / "small", "256k") as place:
         store = new_store(place)
-        (place / "ballast").write_bytes(b"x" * (os.statvfs(place).f_bavail * 4096))
+        ballast = fill(place)
         assert feed(store, chosen, 4) == {SILENT: len(chosen)}
         assert logs_of_whole(store) == {}
-        (place / "ballast").unlink()
+        ballast.unlink()
         assert run_hook(as_bytes(payload("Stop")), project_of(store)) == SILENT
         assert [one["event_name"] for one in logs_of_whole(store)[payload("x")["session_id"]]] == [
             *("session_start", "turn_end")
