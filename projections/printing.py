@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,10 @@ def json_text(value: object) -> str:
 
     Dataclasses become objects, times RFC 3339 in UTC; NaN and the infinities become null.
     """
-    data = orjson.dumps(value, default=_plain, option=_OPTIONS)
+    try:
+        data = orjson.dumps(value, default=_plain, option=_OPTIONS)
+    except orjson.JSONEncodeError:
+        data = orjson.dumps(_in_unicode(value), default=_plain, option=_OPTIONS)
     return _BEYOND_ASCII.sub(_json_escaped, data.decode())
 
 
@@ -43,6 +47,19 @@ def _plain(value: object) -> object:
     if isinstance(value, bytes):
         return value.hex()
     return str(value)
+
+
+def _in_unicode(value: Any) -> Any:
+    """Write the halves of surrogate pairs out, of which a name has some that is not UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if is_dataclass(value) and not isinstance(value, type):
+        return _in_unicode({field.name: getattr(value, field.name) for field in fields(value)})
+    if isinstance(value, dict):
+        return {_in_unicode(key): _in_unicode(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_unicode(item) for item in value]
+    return value
 
 
 def _json_escaped(match: re.Match[str]) -> str:

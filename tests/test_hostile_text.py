@@ -186,3 +186,13 @@ def test_a_page_fits_a_real_terminal(evil: Store) -> None:
     assert len(lines) > 10
     assert [line for line in lines if display_width(line) > 80] == []
     assert [line for line in lines if escape(line) != line] == []
+
+
+def test_name_that_is_not_utf_8_is_told_in_json_as_on_a_terminal(
+    provlog: Provlog, store: Store
+) -> None:
+    (store.sessions_dir / os.fsdecode(b"bytes-\xff")).mkdir()
+
+    ran = provlog(store, "status", "--json")
+
+    assert ran.json["unsafe_names"] == ["bytes-\\udcff"]
