@@ -17,4 +17,8 @@ with the table of `scoring`.
 `power_cuts`        the power of a disk cut between any two writes
 `recorded_disk`     a disk of which every write is recorded
 `powered`           what is done on it
+`poison_logs`   every cut and every flipped bit of a log of 8 KiB
+`poison_lines`  lines that Python, DuckDB and jq might read differently
+`fuzz`          fuzzing with coverage guidance; needs the extra `fuzz`
+`fuzz_child`, `fuzz_seeds`, `fuzz_targets`  its process, what it begins with, what it demands
 """

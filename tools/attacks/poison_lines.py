@@ -129,9 +129,9 @@ def of_lines(store: Store, lines: Sequence[bytes]) -> Iterator[str]:
         yield "the lines that are read are not those that were written"
     yield from disagreements(raws)
     accepted = [raw for raw in raws if _is_taken(raw)]
-    yield from _differing("DuckDB", accepted, _by_duckdb)
+    yield from _differing("DuckDB", accepted, by_duckdb)
     if shutil.which("jq"):
-        yield from _differing("jq", accepted, _by_jq)
+        yield from _differing("jq", accepted, by_jq)
     yield from _in_tables(store, raws, accepted)
 
 
@@ -156,13 +156,15 @@ def _differing(
             yield f"{name} reads another value: {content.hex()}"
 
 
-def _by_jq(lines: Sequence[bytes]) -> list[Any]:
+def by_jq(lines: Sequence[bytes]) -> list[Any]:
+    """Return the details of each line as jq reads them, up to the first that it refuses."""
     data = b"".join(one + b"\n" for one in lines)
     done = subprocess.run(["jq", "-ca", ".details"], input=data, capture_output=True, check=False)
     return [json.loads(text) for text in done.stdout.splitlines()]
 
 
-def _by_duckdb(lines: Sequence[bytes]) -> list[Any]:
+def by_duckdb(lines: Sequence[bytes]) -> list[Any]:
+    """Return the details of each line as DuckDB reads them."""
     with duckdb.connect() as connection:
         rows = connection.execute(
             "SELECT (line::JSON)->'$.details' FROM (SELECT unnest(?::VARCHAR[]) AS line)",

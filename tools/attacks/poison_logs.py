@@ -200,7 +200,9 @@ def flips_projected(effort: Effort) -> list[Attacked]:
             _put(store, index, _flipped(small_log(index), position, effort.random(position)))
         row.injected += len(batch)
         row.runs += len(batch)
-        row.violated(_of_projection(store), f"flips {batch[0]} to {batch[-1]}, seed {effort.seed}")
+        row.violated(
+            project_and_compare(store), f"flips {batch[0]} to {batch[-1]}, seed {effort.seed}"
+        )
         number += 1
         effort.say(f"projected {row.runs} logs")
     return [row]
@@ -218,7 +220,8 @@ def _put(store: Store, index: int, content: bytes) -> None:
     (directory / "actions.jsonl").write_bytes(content)
 
 
-def _of_projection(store: Store) -> Iterator[str]:
+def project_and_compare(store: Store) -> Iterator[str]:
+    """Project all logs of a store, and yield where the tables and a reader differ."""
     with connect(store.database, read_only=False) as connection:
         layout.create_tables(connection)
         projector = Projector(store)
