@@ -95,7 +95,7 @@ def _plain(value: object, path: str, depth: int, lossy: _Lossy) -> object:
         return _container(value, path, depth, lossy)
     except Exception:  # noqa: BLE001  (a stranger's object may raise anything when looked into)
         lossy.note(path)
-        return _whole_characters(_repr(value))
+        return whole_characters(_repr(value))
     finally:
         lossy.inside.discard(id(value))
 
@@ -138,11 +138,12 @@ def _text(value: str, path: str, lossy: _Lossy) -> str:
         value.encode()
     except UnicodeEncodeError:
         lossy.note(path)
-        return _whole_characters(value)
+        return whole_characters(value)
     return value
 
 
-def _whole_characters(value: str) -> str:
+def whole_characters(value: str) -> str:
+    """Return a text as a log holds it: half of a surrogate pair becomes U+FFFD."""
     # A valid pair written as two halves is one character; only a lone half is lost.
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -175,7 +176,7 @@ def _other(value: object, path: str, depth: int, lossy: _Lossy) -> object:
         known = orjson.loads(orjson.dumps(value))  # dates, times, UUIDs
     except (TypeError, ValueError):
         lossy.note(path)
-        return _whole_characters(_repr(value))
+        return whole_characters(_repr(value))
     return _plain(known, path, depth, lossy)
 
 

@@ -253,3 +253,14 @@ def test_a_start_that_is_far_away_in_the_log_is_not_looked_for(store: Store) -> 
     feed(post("far", duration_ms=7))
     call = final_of(log_of(store))["far"]
     assert (call["duration_ms"], "related_event_id" in call["details"]) == (7, False)
+
+
+def test_call_whose_name_holds_half_a_surrogate_pair_is_told_once(store: Store) -> None:
+    feed = Feed(store)
+    feed(pre("t\ud83c"), post("t\ud83c"))
+    _, start, call = log_of(store)
+    assert told([start, call]) == [
+        ("tool_start", "t\ufffd", "success"),
+        ("tool_call", "t\ufffd", "success"),
+    ]
+    assert call["details"]["related_event_id"] == start["database_event_id"]

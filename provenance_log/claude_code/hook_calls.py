@@ -20,6 +20,7 @@ from provenance_log.claude_code.hook_lines import ARRIVAL_KEY
 from provenance_log.claude_code.outcomes import MESSAGE_LENGTH_MAX, Outcome, refusal_of
 from provenance_log.claude_code.recognition import input_key, unnamed_call_id
 from provenance_log.format import COLUMN_INTEGER_MAX
+from provenance_log.values import whole_characters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -123,6 +124,7 @@ class CallLines:
 
     def _known(self, call_id: str) -> _Known:
         known = _Known()
+        call_id = whole_characters(call_id)  # as the log has it
         for action in self._log_end.recent(orjson.dumps(call_id)[1:-1]):
             details = action.get("details") or {}
             if details.get("call_id") != call_id:
