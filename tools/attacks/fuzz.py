@@ -22,21 +22,21 @@ from attacks.scoring import Attacked
 from provenance_log.errors import ProvlogError
 
 SHARES = {
-    "reader": 0.30,
-    "decoder": 0.47,
-    "redaction": 0.15,
-    "projector": 0.06,
-    "importer": 0.01,
-    "hook": 0.01,
+    "decoder": 0.62,
+    "reader": 0.22,
+    "redaction": 0.12,
+    "projector": 0.03,
+    "hook": 0.006,
+    "importer": 0.004,
 }
 """Of the inputs; what one input costs differs by a factor of a hundred."""
 TIME_SHARES = {
-    "reader": 0.25,
-    "decoder": 0.25,
-    "redaction": 0.15,
-    "projector": 0.15,
-    "importer": 0.1,
-    "hook": 0.1,
+    "decoder": 0.12,
+    "reader": 0.38,
+    "redaction": 0.12,
+    "projector": 0.23,
+    "hook": 0.06,
+    "importer": 0.09,
 }
 """Of the time, where that is the limit."""
 

@@ -129,7 +129,8 @@ def of_lines(store: Store, lines: Sequence[bytes]) -> Iterator[str]:
         yield "the lines that are read are not those that were written"
     yield from disagreements(raws)
     accepted = [raw for raw in raws if _is_taken(raw)]
-    yield from _differing("DuckDB", accepted, by_duckdb)
+    without_doubles = [raw for raw in accepted if not has_key_twice(raw.content or b"")]
+    yield from _differing("DuckDB", without_doubles, by_duckdb)
     if shutil.which("jq"):
         yield from _differing("jq", accepted, by_jq)
     yield from _in_tables(store, raws, accepted)
@@ -154,6 +155,21 @@ def _differing(
         content = raw.content or b""
         if not same(decode(content).get("details"), value):
             yield f"{name} reads another value: {content.hex()}"
+
+
+def has_key_twice(line: bytes) -> bool:
+    """Say whether an object of a line has a key twice.
+
+    The last one counts in Python, in jq and in the tables; DuckDB's own operators take the first.
+    """
+    found = []
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found.append(len(dict(pairs)) < len(pairs))
+        return dict(pairs)
+
+    json.loads(line, object_pairs_hook=look)
+    return any(found)
 
 
 def by_jq(lines: Sequence[bytes]) -> list[Any]:
