@@ -116,8 +116,6 @@ def test_target_finds_a_product_that_is_broken(
     break_product(monkeypatch)
     monkeypatch.setenv("CLAUDE_PROJECT_DIR", "")  # a target sets it, and it is restored
     test_one = fuzz_targets.TARGETS[target](tmp_path)
-    inexact = SEEDS["decoder"]()[1].replace(
-        b'"duration_ms":12', b'"details":{"a":9007199254740993}'
-    )
+    inexact = SEEDS["decoder"]()[1].replace(b'"details":{', b'"details":{"a":9007199254740993,')
     with pytest.raises(fuzz_targets.Violated):
         any(map(test_one, (*SEEDS[target](), inexact)))
