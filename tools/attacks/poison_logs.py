@@ -268,8 +268,10 @@ def same(one: Any, other: Any) -> bool:
     """Say whether two parsed values are equal: 1.0 is 1, but true is not; keys in any order."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
-    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+    if isinstance(one, int) and isinstance(other, int):
         return one == other
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return float(one) == float(other)  # jq prints a large float without an exponent
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
