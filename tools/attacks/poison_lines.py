@@ -112,8 +112,9 @@ def parsers(effort: Effort) -> list[Attacked]:
         store = effort.store(f"lines-{number}")
         row.injected += len(lines)
         row.runs += 1
-        row.violated(of_lines(store, lines), f"seed {effort.seed}, batch {number}")
-        if not row.violations:
+        found = list(of_lines(store, lines))
+        row.violated(found, f"seed {effort.seed}, batch {number}, kept in {store.root}")
+        if not found:
             shutil.rmtree(store.root)
         effort.say(f"{row.injected} lines")
     return [row]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -200,9 +201,10 @@ def flips_projected(effort: Effort) -> list[Attacked]:
             _put(store, index, _flipped(small_log(index), position, effort.random(position)))
         row.injected += len(batch)
         row.runs += len(batch)
-        row.violated(
-            project_and_compare(store), f"flips {batch[0]} to {batch[-1]}, seed {effort.seed}"
-        )
+        found = [f"{text}; kept in {store.root}" for text in project_and_compare(store)]
+        row.violated(found, f"flips {batch[0]} to {batch[-1]}, seed {effort.seed}")
+        if not found:
+            shutil.rmtree(store.root)
         number += 1
         effort.say(f"projected {row.runs} logs")
     return [row]
