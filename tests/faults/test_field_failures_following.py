@@ -102,7 +102,10 @@ def test_every_line_is_projected_when_every_notification_was_dropped(
 
 def read_bytes() -> int:
     """How many bytes this process has read so far, from files or elsewhere."""
-    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    told = Path("/proc/self/io")
+    if not told.exists():
+        pytest.skip("the system does not tell what a process has read")
+    fields = dict(line.split(": ") for line in told.read_text().splitlines())
     return int(fields["rchar"])
 
 

@@ -148,7 +148,7 @@ def test_session_goes_on_in_the_project_where_it_is_copied_or_moved_to(tmp_path:
 
 
 def test_hook_without_a_store_still_reads_all_that_it_is_given(tmp_path: Path) -> None:
-    """ruvnet/ruflo#1172: F21. Or the agent that writes would meet a broken pipe."""
+    """ruvnet/ruflo#1172: A8, F21. Or the agent that writes would meet a broken pipe."""
     data = as_bytes(post("t1", tool_response={"stdout": "x" * 4_000_000}))
     environment = {"PATH": os.environ["PATH"], "CLAUDE_PROJECT_DIR": str(tmp_path)}
     with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, env=environment, cwd=tmp_path) as process:
