@@ -77,7 +77,7 @@ class Prefilter:
         lowered = data.lower()
         words = [word for word in self._words if word in lowered]
         runs = _runs(data)
-        is_encoded = b"\\\\u00" in data or (b"%" in data and _PERCENT.search(data) is not None)
+        is_encoded = b"\\\\u" in data or (b"%" in data and _PERCENT.search(data) is not None)
         if not (words or runs or is_encoded):
             return NOTHING
         joined = b" ".join(runs).replace(b"\\n", b"").replace(b"\\", b"")

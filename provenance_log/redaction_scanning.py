@@ -148,7 +148,7 @@ class Scanner:
             self._look_into_base64(original.text, found)
 
     def _of_view(self, view: View, candidates: Candidates) -> Candidates:
-        if candidates.is_encoded and ("\\u00" in view.text or "%" in view.text or view.is_made):
+        if candidates.is_encoded and ("\\u" in view.text or "%" in view.text or view.is_made):
             return self.candidates(orjson.dumps(_whole(view.text)))
         text, lowered = view.text, ""
         if candidates.contexts or candidates.stems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from provenance_log.claude_code.importing import import_transcripts
 from provenance_log.errors import IdConflict, LineInvalid, SettingsInvalid
 from provenance_log.format import decode
 from provenance_log.recording import SessionHeader, reopen_session, start_session
-from provenance_log.redact import RedactionSettings, Redactor
+from provenance_log.redact import RedactionSettings, Redactor, findings
 from provenance_log.redaction_marks import REDACTED_ENTRIES_MAX, REDACTED_KEY, agree
 from provenance_log.redaction_rules import BUILT_IN_RULES
 from provenance_log.store import CONFIG_NAME, Store
@@ -337,3 +338,12 @@ def test_real_transcripts_hold_hardly_a_false_positive(shared_data: Path, store:
         for entry in (action.get("details") or {}).get(REDACTED_KEY, ())
     ]
     assert len(found) <= 1
+
+
+@pytest.mark.parametrize("before", ["“", "→ ", "é", "\u2028", "🏷", '{"note":"“'])
+def test_name_right_behind_an_escaped_character_of_json_is_seen(before: str) -> None:
+    """A11: `json.dumps` escapes what is not ASCII, and an escape is no part of a name."""
+    text = json.dumps(f"{before}password=abcdefghijABCDEFGHIJ012345")
+
+    (found,) = findings(text)
+    assert text[found.start : found.end] == "abcdefghijABCDEFGHIJ012345"
