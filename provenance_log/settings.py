@@ -69,7 +69,10 @@ def load_settings(root: Path, *, is_cached: bool = True) -> Settings:
     if not is_cached:
         return _settings(plain)
     with suppress(OSError):  # a store that can't be written is read anew each time
-        files.write_atomically(root / CACHE_NAME, content)
+        # Made anew rather than replaced: a cache may be missing for a moment, and a kill leaves
+        # no other file behind.
+        (root / CACHE_NAME).unlink(missing_ok=True)
+        files.create_atomically(root / CACHE_NAME, content)
     return _settings(plain)
 
 

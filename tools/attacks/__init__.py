@@ -14,6 +14,9 @@ with the table of `scoring`.
 `kills_projecting`  projectors, rebuilds and daemons killed at random
 `forking`           a process that forks those who are killed, which costs milliseconds
 `killed`            what they do, and ways to break the product to see that an attack can fail
+`system_calls`      a fault at every system call of an operation, or two
+`injecting`         how strace counts calls, and lets one fail
+`operations`        what is done meanwhile
 `power_cuts`        the power of a disk cut between any two writes
 `recorded_disk`     a disk of which every write is recorded
 `powered`           what is done on it

@@ -39,6 +39,13 @@ class Effort:
         """Return the chance of one run, so that the run can be repeated without those before."""
         return Random(f"{self.seed}/{number}")
 
+    def part(self, number: int, name: str, times: int) -> Effort:
+        """Return a part of the effort in a directory and with a seed of its own."""
+        directory = self.directory / f"{name}-{number}"
+        directory.mkdir()
+        seed = self.random(number).randrange(1_000_000)
+        return Effort(directory, seed, times, self.deadline, self.say)
+
     def store(self, name: str) -> Store:
         """Make an empty store of this name in the directory."""
         root = self.directory / name

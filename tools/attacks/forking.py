@@ -7,6 +7,7 @@ on stdout.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -29,14 +30,19 @@ _LATE = 1.2
 
 
 class ForkServer:
-    """Starts tasks of `killed` in processes of their own, and kills them."""
+    """Starts tasks of a module in processes of their own, and kills them."""
 
-    def __init__(self, directory: Path, *, sabotage: str = "") -> None:
-        """Start the server; what its children complain of goes to a file in `directory`."""
+    def __init__(
+        self, directory: Path, *, tasks: str = "attacks.killed", sabotage: str = ""
+    ) -> None:
+        """Start the server; what its children complain of goes to a file in `directory`.
+
+        The module of `tasks` has the tables `TASKS` and `SABOTAGES`.
+        """
         self._log = directory / "complaints.log"
         with self._log.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "attacks.forking", sabotage],
+                [sys.executable, "-m", "attacks.forking", tasks, sabotage],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -121,18 +127,17 @@ class Moments:
         return float(_EARLY_S * (self.duration_s / _EARLY_S) ** share)
 
 
-def serve(sabotage: str) -> None:
+def serve(tasks: str, sabotage: str) -> None:
     """Do what the lines on stdin say, until there are no more."""
-    from attacks import killed  # noqa: PLC0415 - whoever attacks needs none of it
-
+    module = importlib.import_module(tasks)  # whoever attacks needs none of it
     if sabotage:
-        killed.SABOTAGES[sabotage]()
+        module.SABOTAGES[sabotage]()
     running: set[int] = set()
     for line in sys.stdin:
         word, *arguments = json.loads(line)
         answer = 0
         if word == "start":
-            answer = _fork(killed.TASKS[arguments[0]], arguments[1:])
+            answer = _fork(module.TASKS[arguments[0]], arguments[1:])
             running.add(answer)
         elif word == "send":
             # To a zombie at worst: nobody else gets a number before it was waited for here.
@@ -165,4 +170,4 @@ def _fork(task: Any, arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:3])

@@ -33,11 +33,6 @@ from provenance_log.strict_json import parse_object
 BATCHES = 12
 """Of writers of one log, killed one after the other; then the log is checked and left."""
 _AT_ONCE_MAX = 4
-LEFT_BY_KILLS = r"^\.(?!manifest\.yaml|summary\.md|.*\.jsonl).*\.[0-9a-f]{8}\.tmp$"
-"""Whoever is killed between making a file and renaming it leaves one that nobody reads.
-
-Those that only a projector makes are removed by the next one.
-"""
 _STARTED_AT = datetime(2026, 1, 10, 14, 30, tzinfo=UTC)
 
 

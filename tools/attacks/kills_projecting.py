@@ -23,7 +23,7 @@ from soaking.processes import DaemonProcess
 
 from attacks.effort import Effort
 from attacks.forking import KILLED, ForkServer, Moments
-from attacks.kills import LEFT_BY_KILLS, WriterOracle, expected_of
+from attacks.kills import WriterOracle, expected_of
 from attacks.postcheck import Expected, violations
 from attacks.scoring import Attacked
 from projections.database import connect
@@ -216,7 +216,7 @@ class _Work:
         if expected is None:
             expected = [expected_of(one) for one in self.directories if one.log.exists()]
         directory = self.effort.directory
-        self.found += violations(self.store, expected, directory, leftovers=LEFT_BY_KILLS)
+        self.found += violations(self.store, expected, directory)
         if self._is_shared:
             self._look_at_theirs()
         self.row.violated(self.found, f"seed {self.effort.seed}, run {self.number}")

@@ -21,7 +21,7 @@ from typing import Any
 
 from attacks.effort import Effort
 from attacks.forking import KILLED, ForkServer, Moments
-from attacks.kills import LEFT_BY_KILLS, actions_of, expected_of
+from attacks.kills import actions_of, expected_of
 from attacks.postcheck import violations
 from attacks.scoring import Attacked
 from provenance_log.claude_code import hook
@@ -205,7 +205,7 @@ class Told:
         strange = sorted(counts.keys() - self._acked - self._unknown)
         found += [f"nobody told of {strange}"] * bool(strange)
         expected = [expected_of(directory) for directory in directories]
-        more = violations(self.store, expected, effort.directory, leftovers=LEFT_BY_KILLS)
+        more = violations(self.store, expected, effort.directory)
         return [*found, *more]
 
 

@@ -32,6 +32,7 @@ SOUND = frozenset({"OK", "OK-unsealed-tail"})
 CUT = SOUND | {"QUARANTINED"}
 """The same where a line may have been cut, by a kill, a full disk or a power cut."""
 
+NOTHING_LEFT = r"(?!)"
 APPENDS = 10
 _TOOL = "Postcheck"
 """So that what this look itself appends is not taken for what was appended before."""
@@ -53,7 +54,7 @@ class Expected:
 
 
 def violations(
-    store: Store, expected: Collection[Expected], directory: Path, *, leftovers: str = r"(?!)"
+    store: Store, expected: Collection[Expected], directory: Path, *, leftovers: str = NOTHING_LEFT
 ) -> list[str]:
     """Go on with a store, and return every promise that is broken in it, a sentence each.
 

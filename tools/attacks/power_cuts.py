@@ -17,7 +17,7 @@ import orjson
 
 from attacks.effort import Effort
 from attacks.forking import ForkServer
-from attacks.kills import LEFT_BY_KILLS, actions_of, expected_of
+from attacks.kills import actions_of, expected_of
 from attacks.postcheck import violations
 from attacks.powered import OTHER
 from attacks.recorded_disk import Disk, NoDisk, entries_of, make_file_system, mounted, recorded

@@ -1,0 +1,288 @@
+"""A fault at every system call of an operation, and the standard look at what is left.
+
+Every call that an operation makes on files of its store is killed in, and made to fail with EIO,
+ENOSPC, EINTR, EDQUOT and EACCES, one fault per run. What fails must fail with an error of ours,
+what was acknowledged must be there, and the same operation must succeed afterwards.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from sample_action import ACTION
+
+from attacks.effort import Effort
+from attacks.forking import KILLED, ForkServer
+from attacks.injecting import Case, cases, counted, go, inject
+from attacks.operations import SPOOLED_SESSION, STARTED_AT, Notes, spool_some
+from attacks.postcheck import NOTHING_LEFT, Expected, events_of, violations
+from attacks.scoring import Attacked
+from projections.projector import catch_up
+from provenance_log.appender import Appender
+from provenance_log.claude_code.actions import store_session_id
+from provenance_log.recording import SessionHeader, start_session
+from provenance_log.restoring import restore_sessions
+from provenance_log.spool import spooled_paths
+from provenance_log.store import LOG_NAME, Store, initialise_store, open_store
+
+TASKS = "attacks.operations"
+OF_LOGS = ("append", "append_many", "group commit", "create session")
+"""Operations that write to one log, so that many may share a store and one look at its tables."""
+OF_DATABASES = ("project a batch", "write derived files", "rebuild and swap")
+OF_SESSIONS = ("copy", "archive", "spool and drain")
+OF_STORES = (*OF_DATABASES, *OF_SESSIONS)
+CASES_MAX = 260
+"""Of one operation; more would be spent on the reads of a database."""
+_GROUP = 25
+_ALL = 1_000_000
+
+
+def faults(
+    effort: Effort, operation: str, *, cases_max: int = CASES_MAX, sabotage: str = ""
+) -> Attacked:
+    """Inject every fault into every call of an operation, or the effort's number of them.
+
+    Without a bound of times or time the order is that of the calls; with one, it is by chance.
+    """
+    row = Attacked(f"system calls: {operation}", "faults")
+    with ForkServer(effort.directory, tasks=TASKS, sabotage=sabotage) as server:
+        bench = _Bench(effort, operation, server)
+        chosen = cases(bench.calls(), cases_max)
+        effort.random(0).shuffle(chosen)
+        for number in effort.numbers():
+            group = chosen[number * bench.group : (number + 1) * bench.group]
+            if not group:
+                break
+            bench.attack(row, [(case, None) for case in group], f"seed {effort.seed}, {number}")
+    return row
+
+
+def system_calls(effort: Effort) -> list[Attacked]:
+    """Inject into all operations by turns, single faults and pairs, for a soak run."""
+    rows = []
+    for number in effort.numbers():
+        operation = (*OF_LOGS, *OF_STORES)[number % 10]
+        times = 2 if operation in OF_LOGS else 20
+        rows.append(faults(effort.part(number, "single", times), operation, cases_max=_ALL))
+        rows.append(pairs(effort.part(number, "pairs", times), operation))
+    return rows
+
+
+def pairs(effort: Effort, operation: str, *, sabotage: str = "") -> Attacked:
+    """Inject a fault, and then another one into the same operation, which is to recover (F20)."""
+    row = Attacked(f"system calls: {operation}, twice", "faults")
+    with ForkServer(effort.directory, tasks=TASKS, sabotage=sabotage) as server:
+        bench = _Bench(effort, operation, server)
+        chosen = cases(bench.calls(), _ALL)
+        for number in effort.numbers():
+            random = effort.random(number)
+            group = [(random.choice(chosen), random.choice(chosen)) for _ in range(bench.group)]
+            bench.attack(row, group, f"seed {effort.seed}, {number}")
+    return row
+
+
+@dataclass(slots=True)
+class _Target:
+    """What one run works on, and what must be in it afterwards."""
+
+    store: Store
+    name: str
+    notes: Notes
+    complaints: list[str] = field(default_factory=list)
+    codes: list[int] = field(default_factory=list)
+
+
+class _Bench:
+    """Prepares stores, runs an operation in them under faults, and looks at what is left."""
+
+    def __init__(self, effort: Effort, operation: str, server: ForkServer) -> None:
+        self._effort = effort
+        self._operation = operation
+        self._server = server
+        self._directory = effort.directory
+        self._numbers = count()
+        self._template = self._directory / "template"
+        _prepare(self._template, operation)
+        self.group = _GROUP if operation in OF_LOGS else 1
+
+    def calls(self) -> list[tuple[str, int]]:
+        """Count the calls of a run without faults."""
+        (target,) = self._targets(1)
+        found = counted(self._server, f"{target.store.root.parent}/", self._task(target))
+        if not target.notes.said("ended"):
+            raise RuntimeError(f"{self._operation} fails without a fault: {target.notes.path}")
+        shutil.rmtree(target.store.root.parent)
+        return found
+
+    def attack(self, row: Attacked, group: Sequence[tuple[Case, Case | None]], where: str) -> None:
+        """Run the operation once for each fault or two, and check what is left of all."""
+        targets = self._targets(len(group))
+        for target, faults_of_run in zip(targets, group, strict=True):
+            for case in faults_of_run:
+                if case is not None:
+                    self._inject(target, case)
+                    row.injected += 1
+            row.runs += 1
+        found = [text for target in targets for text in target.complaints]
+        found += self._after(targets)
+        told = "; ".join(" then ".join(map(str, filter(None, one))) for one in group)
+        row.violated(found, f"{where} ({told})" if len(group) == 1 else where)
+        if not found:
+            shutil.rmtree(targets[0].store.root.parent)
+
+    def _targets(self, number: int) -> list[_Target]:
+        case = self._directory / f"case-{next(self._numbers)}"
+        root = case / "store"
+        shutil.copytree(self._template / "store", root)
+        store = open_store(root)
+        for other in self._template.glob("other*"):
+            shutil.copytree(other, case / other.name)
+        names = [f"s{i}" for i in range(number)]
+        if self._operation in OF_LOGS[:-1]:
+            for name in names:
+                shutil.copytree(store.sessions_dir / "base", store.sessions_dir / name)
+        notes = self._directory / f"{case.name}-notes"
+        notes.mkdir()
+        return [_Target(store, name, Notes(notes / name)) for name in names]
+
+    def _task(self, target: _Target) -> tuple[object, ...]:
+        root = target.store.root
+        name = root.parent / "other" if self._operation == "copy" else target.name
+        return ("operate", self._operation, root, target.notes.path, name)
+
+    def _inject(self, target: _Target, case: Case) -> None:
+        code = inject(self._server, self._task(target), case)
+        target.codes.append(code)
+        crashed = target.notes.said("crashed")
+        if crashed:
+            target.complaints.append(f"{case}: no error of ours: {crashed[-1]}")
+        is_over = code == KILLED or target.notes.said("ended") or target.notes.said("refused")
+        if not (is_over or crashed):
+            complaint = f"{case}: it ended with {code}: {self._server.complaints()}"
+            target.complaints.append(complaint)
+        if self._operation == "append" and target.notes.said("refused"):
+            complaint = f"{case}: the next append failed as well: {target.notes.said('refused')}"
+            target.complaints.append(complaint)
+
+    def _after(self, targets: Sequence[_Target]) -> list[str]:
+        """Do it again without a fault, where somebody would, and look at everything."""
+        store, side = targets[0].store, targets[0].store.root.parent
+        if self._operation in OF_LOGS:
+            expected = [item for target in targets for item in self._expected_of(target)]
+            return violations(store, expected, side)
+        (target,) = targets
+        found = []
+        # The look itself is the next run of a projector.
+        if self._operation not in OF_DATABASES[:2] and go(self._server, self._task(target)) != 0:
+            said = target.notes.said("refused") + target.notes.said("crashed")
+            found.append(f"the next run failed: {said} {self._server.complaints()}")
+        if self._operation == "archive":
+            found += [f"not restored: {text}" for text in _restore(store)]
+        original = open_store(self._template / "store")
+        # A database that could not be read when a rebuild looked at it is kept aside.
+        leftovers = r"\.corrupt-" if self._operation == "rebuild and swap" else NOTHING_LEFT
+        expected = list(_whole_logs(original, store))
+        found += violations(store, expected, side, leftovers=leftovers)
+        if self._operation == "copy":
+            other = open_store(side / "other")
+            found += violations(other, list(_whole_logs(original, other)), side)
+        if self._operation == "spool and drain":
+            found += _drained_violations(store)
+        return found
+
+    def _expected_of(self, target: _Target) -> Iterator[Expected]:
+        acked = {event_id for line in target.notes.said("acked") for event_id in line.split()}
+        begun = {event_id for line in target.notes.said("begun") for event_id in line.split()}
+        log = _log_of(target, self._operation)
+        if log is None:
+            if acked:
+                target.complaints.append(f"no log, but acknowledged: {sorted(acked)}")
+            return
+        members: dict[str, Mapping[str, Any]] = {
+            event_id: {} if event_id.endswith("start") else ACTION for event_id in acked
+        }
+        if self._operation != "create session":
+            members |= _lines_of(self._template / "store" / "sessions" / "base" / LOG_NAME)
+        yield Expected(log, members, begun - acked)
+
+
+def _log_of(target: _Target, operation: str) -> Path | None:
+    if operation != "create session":
+        return target.store.sessions_dir / target.name / LOG_NAME
+    directory = target.store.find_session(f"session-{target.name}")
+    return None if directory is None else directory.log
+
+
+def _whole_logs(original: Store, store: Store) -> Iterator[Expected]:
+    """Expect every line of the original's logs, once, and nothing else."""
+    for directory in original.session_directories():
+        log = store.sessions_dir / directory.name / LOG_NAME
+        yield Expected(log, _lines_of(directory.log))
+
+
+def _restore(store: Store) -> Iterator[str]:
+    """Bring back what was archived; yields what could not be."""
+    for session in restore_sessions(store, ("ended",)):
+        if session.state != "restored":
+            yield str(session)
+
+
+def _drained_violations(store: Store) -> Iterator[str]:
+    if left := spooled_paths(store.root):
+        yield f"still in the spool: {[path.name for path in left]}"
+    directory = store.find_session(store_session_id(SPOOLED_SESSION))
+    events = {} if directory is None else events_of(directory.log)
+    for event_id in (f"spooled-{number}" for number in range(3)):
+        if len(events.get(event_id, [])) != 1:
+            yield f"the event {event_id} is there {len(events.get(event_id, []))} times"
+
+
+def _prepare(folder: Path, operation: str) -> None:
+    """Make what an operation begins with: a store with sessions, and with tables or without."""
+    root = folder / "store"
+    initialise_store(root)
+    store = open_store(root)
+    base = start_session(
+        store, SessionHeader(agent_type="attack", session_id="base"), started_at=STARTED_AT
+    )
+    base.append({**ACTION, "database_event_id": "base-0"})
+    base.close()
+    base.directory.path.rename(store.sessions_dir / "base")
+    if operation not in OF_STORES:
+        return
+    log = store.sessions_dir / "base" / "actions.jsonl"
+    if operation != "archive":
+        catch_up(store)
+        _add(log, "base-1")
+    if operation in {"write derived files", "archive"}:
+        catch_up(store)
+    if operation == "write derived files":
+        for path in (*log.parent.glob("*.yaml"), *log.parent.glob("*.md"), *log.parent.glob("x")):
+            path.unlink()
+        shutil.rmtree(store.indices_dir)
+    if operation == "archive":
+        ended = start_session(
+            store, SessionHeader(agent_type="attack", session_id="ended"), started_at=STARTED_AT
+        )
+        ended.end(success=True)
+        catch_up(store)
+    if operation == "copy":
+        initialise_store(folder / "other")
+        catch_up(open_store(folder / "other"))
+    if operation == "spool and drain":
+        spool_some(store, 0, 2)
+
+
+def _add(log: Path, event_id: str) -> None:
+    appender = Appender(log)
+    appender.append({**ACTION, "database_event_id": event_id})
+    appender.close()
+
+
+def _lines_of(log: Path) -> dict[str, Mapping[str, Any]]:
+    return {event_id: lines[0] for event_id, lines in events_of(log).items()}
