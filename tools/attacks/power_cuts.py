@@ -31,8 +31,8 @@ from provenance_log.store import SessionDirectory, Store, initialise_store, open
 
 CUTS = 10
 """Of one recording."""
-_LEFT = rf"{LEFT_BY_KILLS}|^\.index\.jsonl\.|^\.copy-[0-9a-f]{{8}}$|-pending"
-"""The same, and what the next copy or archiving removes."""
+_LEFT = r"^\.index\.jsonl\.|^\.copy-[0-9a-f]{8}$|-pending"
+"""What the next copy or archiving removes."""
 _SETTINGS = ("README.md", "action-types.yaml", "metadata-schema.json", "manifest-template.yaml")
 
 
