@@ -24,4 +24,7 @@ with the table of `scoring`.
 `poison_lines`  lines that Python, DuckDB and jq might read differently
 `fuzz`          fuzzing with coverage guidance; needs the extra `fuzz`
 `fuzz_child`, `fuzz_seeds`, `fuzz_targets`  its process, what it begins with, what it demands
+`model`       a real store against a simple model of it, in any order of acts and harms
+`model_…`     its parts: bytes, world, appending, harms, tables, projecting, keeping, machine
+`memory_tables` tables in memory, and lines to fill them with
 """
