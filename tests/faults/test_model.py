@@ -12,8 +12,8 @@ from attacks.model import model
 def test_any_order_of_acts_and_harms_leaves_the_store_as_the_model_says(
     tmp_path: Path, score: Any
 ) -> None:
-    """A1 to A7, B1 to B5, B9, B10, C1, C3, D1 to D3, E1 to E4.
+    """A1, A2, A4 to A7, B1 to B5, B10, C1, C3, C4, D1 to D3, E2, E4.
 
-    F15, F19, F30 to F38, F55, F56.
+    F15, F19, F30 to F35, F37, F38, with no daemon running and on one file system.
     """
     score(model(Effort(tmp_path, 5, times=14)))

@@ -31,8 +31,8 @@ def model(effort: Effort, *, shrink: bool = True) -> list[Attacked]:
 
     One of `effort.numbers()` is a slice of a few examples of up to 100 steps. What breaks is told
     with the shortest steps that break it, which takes minutes to find; without `shrink`, with the
-    first. Its store stays as `model-failed` in the directory of the effort. Attacks A1 to A7, B1
-    to B5, B9, B10, C1, C3, D1 to D3 and E1 to E4.
+    first. Its store stays as `model-failed` in the directory of the effort.
+    Attacks A1, A2, A4 to A7, B1 to B5, B10, C1, C3, C4, D1 to D3, E2 and E4.
     """
     row = Attacked(ATTACK, "steps")
     for number in effort.numbers():
