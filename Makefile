@@ -38,13 +38,13 @@ types: .venv/installed ## Check types with mypy --strict
 docs: .venv/installed ## Write docs/commands.md from the help texts of the commands
 	@$(BIN)/python tools/command_reference.py > docs/commands.md
 
-faults: .venv/installed ## Run the exhaustive and fault tests, which take minutes
+faults: .venv/fuzz-installed ## Run the exhaustive and fault tests, which take minutes
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) tests/faults
 
 bench: .venv/installed ## Print a table of speed ratios
 	@$(BIN)/python tools/bench.py
 
-soak: .venv/installed ## Attack the promises for MINUTES (default 10), each run with another seed
+soak: .venv/fuzz-installed ## Attack the promises for MINUTES (default 10), each run with another seed
 	@$(BIN)/python tools/attack.py --minutes $(MINUTES) $(ATTACK_FLAGS)
 
 soak-daemon: .venv/installed ## Run the daemon under load and faults; SOAK_FLAGS="load --seconds 10"
@@ -78,6 +78,12 @@ endef
 	@echo "installing the project and its tools into .venv"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# Made for few systems and versions of Python, so that nothing else may depend on it.
+.venv/fuzz-installed: .venv/installed
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[fuzz]' || \
+		echo "atheris can't be installed here: what fuzzes is skipped"
 	@touch $@
 
 # The tools stay at their newest versions; constraints-lowest.txt overrides what we depend on.

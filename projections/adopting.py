@@ -18,7 +18,7 @@ import orjson
 
 from projections.reconstruction import actions_of, read_manifest_values
 from projections.tracker_trace import read_trace
-from provenance_log import files
+from provenance_log import files, lock_files
 from provenance_log.appender import Appender
 from provenance_log.errors import LogUnsafe, ManifestInvalid, ProvlogError, StoreNotWritable
 from provenance_log.reader import open_for_reading
@@ -72,7 +72,7 @@ def adopt(store: Store, directories: Iterable[SessionDirectory]) -> Iterator[Ado
     `blobs/`, for a manifest larger than a line. One directory that fails keeps no other from being
     adopted. Raises `LockHeld` while another process adopts.
     """
-    with files.exclusive_lock(store.root / LOCK_NAME):
+    with lock_files.exclusive_lock(store.root / LOCK_NAME):
         known = _sessions_with_a_log(store)
         for directory in directories:
             try:

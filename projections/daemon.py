@@ -23,7 +23,7 @@ from projections.daemon_database import ClosedDatabase, DatabaseChanged, Doubt
 from projections.daemon_files import QUIET_S, DerivedFiles
 from projections.daemon_hints import Hints
 from projections.daemon_notices import Complaints, Notice
-from provenance_log import files
+from provenance_log import lock_files
 from provenance_log.archive_index import mark_of_index
 from provenance_log.errors import DatabaseCorrupt, LockHeld, ProvlogError
 from provenance_log.store import LOG_NAME
@@ -96,7 +96,7 @@ class Daemon:
 
         Raises `LockHeld`, naming the holder, when another projector is at work.
         """
-        with files.exclusive_lock(self._store.projector_lock):
+        with lock_files.exclusive_lock(self._store.projector_lock):
             self.run_locked()
 
     def run_locked(self, after_look: Callable[[], None] = lambda: None) -> None:

@@ -11,7 +11,7 @@ from projections.daemon import Daemon
 from projections.daemon_notices import Notice
 from projections.daemon_record import DaemonRecord
 from projections.daemon_state import GRACE_S, look, process_text, running_text
-from provenance_log import files
+from provenance_log import lock_files
 from provenance_log.claude_code.intake import Intake
 from provenance_log.errors import LockHeld
 
@@ -70,7 +70,7 @@ def _take_turn(
     is_told = False
     while not stopping.is_set():
         try:
-            locked.enter_context(files.exclusive_lock(store.projector_lock))
+            locked.enter_context(lock_files.exclusive_lock(store.projector_lock))
         except LockHeld:
             found = look(store)
         else:

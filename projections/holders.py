@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from provenance_log import files
+from provenance_log import lock_files
 
 _PROC = Path("/proc")
 _COMMAND_CHARACTERS_MAX = 200
@@ -55,7 +55,7 @@ def lock_holder(path: Path) -> Holder | None:
     writers = [holder for holder in holders(path) if holder.mode == "write"]
     if writers:
         return writers[0]
-    noted = files.noted_holder(path)
+    noted = lock_files.noted_holder(path)
     return None if noted is None else Holder(*noted, "write")
 
 

@@ -13,7 +13,7 @@ from projections import layout, rebuild
 from projections.database import WAIT_S
 from projections.freshness import NOTHING_TO_REFRESH, Refreshed, refresh_files
 from projections.work import OnProgress, Projector, Tally
-from provenance_log import files
+from provenance_log import lock_files
 
 if TYPE_CHECKING:
     from projections.database import Connection
@@ -61,7 +61,7 @@ def catch_up(
     committed before stays committed.
     """
     with (
-        files.exclusive_lock(store.projector_lock, wait_s=wait_s),
+        lock_files.exclusive_lock(store.projector_lock, wait_s=wait_s),
         rebuild.named_errors(store),
     ):
         store.session_directories()

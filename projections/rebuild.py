@@ -24,7 +24,7 @@ from projections.freshness import NOTHING_TO_REFRESH, Refreshed, refresh_files
 from projections.incidents import Incident
 from projections.loading import write_incidents
 from projections.work import Projector, Tally
-from provenance_log import files
+from provenance_log import files, lock_files
 from provenance_log.errors import DatabaseCorrupt, NotADatabase, ProvlogError
 from provenance_log.store import DATABASE_NAME
 
@@ -96,7 +96,7 @@ def rebuild(
     our tables: raises `DatabaseCorrupt` or `NotADatabase`. Also raises `LockHeld`,
     `DatabaseHeld`, `DatabaseNewer`, and `ProvlogError` for a full disk. Logs are never changed.
     """
-    with files.exclusive_lock(store.projector_lock, wait_s=wait_s), named_errors(store):
+    with lock_files.exclusive_lock(store.projector_lock, wait_s=wait_s), named_errors(store):
         return rebuild_locked(
             store, verify=verify, swap=swap, wait_s=wait_s, on_progress=on_progress
         )

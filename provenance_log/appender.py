@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -116,8 +115,7 @@ class Appender:
         only if it would get this number, else `WrongExpectedActionId`. Raises `LineInvalid` for
         an action that breaks the schema.
         """
-        prepared = self._prepare(action)
-        return self._append([prepared], expected_action_id, durability)[0]
+        return self._append([self._prepare(action)], expected_action_id, durability)[0]
 
     def append_many(
         self, actions: Sequence[Mapping[str, Any]], *, durability: Durability | None = None
@@ -156,7 +154,7 @@ class Appender:
                 log.events.catch_up(log.fd)
                 return log.events.find(log.fd, event_id) is not None
             finally:
-                self._release(log)
+                self._unlock(log)
 
     def close(self) -> None:
         """Close the log; a later append opens it again."""
@@ -219,19 +217,12 @@ class Appender:
         log = self._lock_current(wait_s)
         try:
             placed = write(log)
-            is_to_sync = durability == "disk" and placed
-            return log, placed, log.gate.enter() if is_to_sync else 0
+            return log, placed, log.gate.enter() if durability == "disk" and placed else 0
         except OSError as error:
             message = f"nothing was appended: {error.strerror or error}"
             raise AppendNotWritten(message, path=self.path) from error
         finally:
-            self._release(log)
-
-    def _release(self, log: _OpenLog) -> None:
-        try:
-            files.unlock(log.fd)
-        except OSError:
-            self._discard()  # closing gives the lock back as well
+            self._unlock(log)
 
     def _write_planned(
         self,
@@ -361,11 +352,15 @@ class Appender:
         offsets += [self._doubtful.start, self._doubtful.stop - 1] if self._doubtful else []
         self._doubtful = range(min(offsets), max(offsets) + 1)
 
+    def _unlock(self, log: _OpenLog) -> None:
+        # What was written stays acknowledged; closing the descriptor frees the lock as well.
+        if not files.unlock(log.fd) and self._open is log:
+            self._discard()
+
     def _discard(self) -> None:
         log, self._open = self._open, None
         if log is not None:
-            with suppress(OSError):
-                files.unlock(log.fd)  # somebody may still be syncing it
+            files.unlock(log.fd)  # somebody may still be syncing it
             log.gate.close()
 
     def _begin_again_in_child(self) -> None:

@@ -13,7 +13,7 @@ import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from provenance_log import files
+from provenance_log import files, lock_files
 from provenance_log.archive_comparing import is_equal
 from provenance_log.archive_files import read_part
 from provenance_log.archive_index import mark_of_index, read_index, write_index
@@ -55,7 +55,7 @@ def archive_lock(store: Store) -> Iterator[None]:
     for directory in (store.sessions_dir, store.archive_dir):
         if directory.is_symlink():
             raise LogUnsafe("a symlink, not a directory", path=directory)
-    with files.exclusive_lock(store.root / LOCK_NAME, wait_s=LOCK_WAIT_S):
+    with lock_files.exclusive_lock(store.root / LOCK_NAME, wait_s=LOCK_WAIT_S):
         files.make_directories(store.archive_dir)
         finish_interrupted(store)
         if mark_of_index(store) is None:

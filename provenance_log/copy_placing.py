@@ -16,7 +16,7 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from provenance_log import files
+from provenance_log import files, lock_files
 from provenance_log.blobs import BLOBS_DIRECTORY
 from provenance_log.copy_source import SourceRefused, end_of_lines
 from provenance_log.errors import LogUnsafe, ProvlogError
@@ -121,7 +121,7 @@ def placing(store: Store) -> Iterator[Placing]:
     """
     if store.sessions_dir.is_symlink():
         raise LogUnsafe("a symlink, not a directory", path=store.sessions_dir)
-    with files.exclusive_lock(store.root / LOCK_NAME, wait_s=LOCK_WAIT_S):
+    with lock_files.exclusive_lock(store.root / LOCK_NAME, wait_s=LOCK_WAIT_S):
         _finish_interrupted(store)
         yield Placing(store)
 

@@ -14,13 +14,13 @@ import os
 import stat
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from provenance_log.errors import AppendNotWritten, LockHeld, LogUnsafe, StoreNotWritable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
 FILE_MODE = 0o600
@@ -28,8 +28,6 @@ DIRECTORY_MODE = 0o700
 _TEMPORARY_SUFFIX = ".tmp"
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
 """A file that gets its name when it is whole. Without it, no directory can be opened to write."""
-_LOCK_POLL_S = 0.05
-_NOTE_BYTES_MAX = 1000
 _LOG_LOCK_POLL_S = 0.005
 """A log is locked for as long as one write takes."""
 
@@ -46,21 +44,21 @@ def open_log(directory: Path, name: str) -> tuple[int, os.stat_result]:
     try:
         at = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
-        raise _refused(error, directory) from error
+        raise refused(error, directory) from error
     try:
         fd = _open_or_create(name, flags, at)
     except OSError as error:
-        raise _refused(error, directory / name) from error
+        raise refused(error, directory / name) from error
     finally:
-        os.close(at)
+        close_read(at)
     try:
         status = os.fstat(fd)
     except OSError as error:
         os.close(fd)
-        raise _refused(error, directory / name) from error
+        raise refused(error, directory / name) from error
     if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
         return fd, status  # without any name it was replaced just now: the appender finds out
-    os.close(fd)
+    close_read(fd)
     if not stat.S_ISREG(status.st_mode):
         raise LogUnsafe("not a plain file", path=directory / name)
     message = f"the file has {status.st_nlink} names (hard links), so others would change with it"
@@ -82,7 +80,8 @@ def _open_or_create(name: str, flags: int, at: int) -> int:
         return fd
 
 
-def _refused(error: OSError, path: Path) -> LogUnsafe | StoreNotWritable:
+def refused(error: OSError, path: Path) -> LogUnsafe | StoreNotWritable:
+    """Return what to raise where the system refuses to open a file of the store."""
     if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO):
         return LogUnsafe(f"not a plain file in a plain directory ({error.strerror})", path=path)
     hint = "check the permissions and the space of this directory"
@@ -120,9 +119,22 @@ def _lock_within(fd: int, path: Path, wait_s: float) -> None:
             return
 
 
-def unlock(fd: int) -> None:
-    """Give the lock back."""
-    fcntl.flock(fd, fcntl.LOCK_UN)
+def unlock(fd: int) -> bool:
+    """Give the lock back; False where the system refuses, so that only closing frees it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    except OSError:
+        return False
+    return True
+
+
+def close_read(fd: int) -> None:
+    """Close a descriptor whose file needs nothing more: it was only read, or was synced.
+
+    What the system reports then changes nothing, and the descriptor is closed all the same.
+    """
+    with suppress(OSError):
+        os.close(fd)
 
 
 def append_bytes(fd: int, data: bytes, start: int, path: Path) -> int:
@@ -188,7 +200,7 @@ def sync_directory(directory: Path) -> None:
     try:
         os.fsync(fd)
     finally:
-        os.close(fd)
+        close_read(fd)
 
 
 def make_directory(directory: Path) -> None:
@@ -322,7 +334,7 @@ def _sync_file(path: Path) -> None:
     try:
         os.fsync(fd)
     finally:
-        os.close(fd)
+        close_read(fd)
 
 
 def write_new(path: Path, pieces: Iterable[bytes]) -> None:
@@ -361,72 +373,19 @@ def rename_directory(source: Path, target: Path) -> None:
     os.rename(source, target)
 
 
-@contextmanager
-def exclusive_lock(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
-    """Hold a lock file while the block runs; the kernel frees it when the process dies.
+def try_lock(fd: int, *, is_shared: bool = False) -> bool:
+    """Take the lock of an open file without waiting; False while another process has it.
 
-    The file holds the pid and the command of its holder, for messages only. Raises `LockHeld`
-    naming that holder after `wait_s` seconds.
+    Raises OSError on a file system that has no locks.
     """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
-    except OSError as error:
-        raise _refused(error, path) from error
-    try:
-        _wait_for_lock(fd, path, time.monotonic() + wait_s)
-        _note_holder(fd, f"{os.getpid()} {' '.join(sys.argv)[:200]}\n")
-        yield
-        _note_holder(fd, "")
-    finally:
-        os.close(fd)
-
-
-def noted_holder(path: Path) -> tuple[int, str] | None:
-    """Return the process and the command noted in a lock file, if the lock is held at all.
-
-    A holder that was killed leaves its note behind, so the lock is asked for: shared, for a moment
-    and without waiting. None also where the file can't be read or holds no note.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        note = os.pread(fd, _NOTE_BYTES_MAX, 0).decode("utf-8", "replace").strip()
-        pid, _, command = note.partition(" ")
-        if not (pid.isascii() and pid.isdigit()):
-            return None
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
-        return int(pid), command
-    except OSError:  # no locks here, so that nobody can have it
-        return None
-    finally:
-        os.close(fd)
-    return None
+        return False
+    return True
 
 
-def _note_holder(fd: int, text: str) -> None:
-    # A note for messages; a full disk must not keep anybody from working.
-    with suppress(OSError):
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, text.encode("utf-8", "surrogateescape"), 0)
-
-
-def _wait_for_lock(fd: int, path: Path, deadline: float) -> None:
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() >= deadline:
-                holder = os.pread(fd, _NOTE_BYTES_MAX, 0).decode("utf-8", "replace").strip()
-                message = f"held by process {holder}" if holder else "held by another process"
-                hint = "wait for it to finish, or stop it"
-                raise LockHeld(message, path=path, hint=hint) from error
-            time.sleep(_LOCK_POLL_S)
-        except OSError as error:
-            message = f"it can't be locked: {error.strerror or error}"
-            hint = "keep the store on a local file system"
-            raise StoreNotWritable(message, path=path, hint=hint) from error
-        else:
-            return
+def overwrite(fd: int, data: bytes) -> None:
+    """Make an open file hold these bytes and no others, neither at once nor durably."""
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, data, 0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from provenance_log import files
+from provenance_log import files, lock_files
 from provenance_log.errors import LineInvalid, LockHeld, StoreNotWritable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def drain_spool(
         return 0
     drained = 0
     try:
-        with files.exclusive_lock(root / LOCK_NAME):
+        with lock_files.exclusive_lock(root / LOCK_NAME):
             for path in paths[:count_max]:
                 drained += _drain(path, record)
     except LockHeld:

@@ -5,7 +5,6 @@ The first to arrive syncs for everybody who has written by then; the others wait
 
 from __future__ import annotations
 
-import os
 import threading
 
 from provenance_log import files
@@ -79,5 +78,6 @@ class SyncGate:
 
     def _close_if_unused(self) -> None:
         if self._is_closing and self._users == 0 and self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+            # Forgotten first, as a number that was closed may be another file's by now.
+            fd, self._fd = self._fd, -1
+            files.close_read(fd)

@@ -18,7 +18,7 @@ from looking_cases import Provlog, make_store, record, run_provlog
 
 from projections.adopting import LOCK_NAME, MANIFEST_BYTES_MAX, STAGED_NAME, adopt, adoptable
 from projections.projector import catch_up
-from provenance_log import files
+from provenance_log import files, lock_files
 from provenance_log.format import decode
 from provenance_log.reader import is_chained, read_log
 from provenance_log.store import read_session_id
@@ -313,7 +313,7 @@ def test_a_kill_leaves_no_log_and_the_next_run_finishes(store: Store) -> None:
 def test_two_that_adopt_at_once_exclude_each_other(provlog: Provlog, store: Store) -> None:
     path = by_hand(store)
 
-    with files.exclusive_lock(store.root / LOCK_NAME):
+    with lock_files.exclusive_lock(store.root / LOCK_NAME):
         ran = provlog(store, "adopt", "--all")
 
     assert (ran.code, "held by process" in ran.err) == (1, True)

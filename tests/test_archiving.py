@@ -24,7 +24,7 @@ from archive_cases import (
 from copying_cases import put
 from projecting import action, session_start
 
-from provenance_log import files
+from provenance_log import lock_files
 from provenance_log.archive_choice import ArchiveChoice
 from provenance_log.archive_report import ArchiveOptions
 from provenance_log.archiving import archive_sessions
@@ -312,7 +312,7 @@ def test_two_sessions_of_one_name_and_month_stay_apart(store: Store, tmp_path: P
 def test_one_run_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     furnished(store)
     monkeypatch.setattr("provenance_log.archive_removing.LOCK_WAIT_S", 0.0)
-    with files.exclusive_lock(store.root / "archiving.lock"), pytest.raises(LockHeld):
+    with lock_files.exclusive_lock(store.root / "archiving.lock"), pytest.raises(LockHeld):
         archive(store)
     assert names_in(store.sessions_dir) == [NAME]
 

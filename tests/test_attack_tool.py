@@ -14,6 +14,7 @@ SCRIPT = """
 import os
 import time
 import attack
+from attacks.effort import Impossible
 from attacks.schedule import Weighted
 from attacks.scoring import Attacked
 
@@ -32,8 +33,12 @@ def clumsy(effort):
 def deadly(effort):
     os._exit(3)
 
+def homeless(effort):
+    raise Impossible("no disk")
+
 attack.ATTACKS = {
-    function.__name__: Weighted(function, 1.0) for function in (calm, lossy, clumsy, deadly)
+    function.__name__: Weighted(function, 1.0)
+    for function in (calm, lossy, clumsy, deadly, homeless)
 }
 if __name__ == "__main__":
     attack.main()
@@ -70,6 +75,16 @@ def test_attacks_without_violations_end_well_and_leave_nothing(
     assert list((tmp_path / "work").iterdir()) == []
 
 
+def test_an_attack_that_is_impossible_here_is_left_out_with_the_reason(
+    repository: Path, tmp_path: Path
+) -> None:
+    done = attacked(repository, tmp_path, "homeless")
+    assert (done.returncode, done.stdout.splitlines()[-1].split()) == (
+        0,
+        ["homeless", "left", "out:", "no", "disk", "0", "0", "0"],
+    )
+
+
 def test_every_violation_is_told_with_the_seed_that_repeats_it(
     repository: Path, tmp_path: Path
 ) -> None:
@@ -88,7 +103,7 @@ def test_an_unknown_attack_is_refused_with_the_names_there_are(
 ) -> None:
     done = attacked(repository, tmp_path, "clam")
     assert done.returncode == 2
-    assert "no attack 'clam'; there are: calm, lossy, clumsy, deadly" in done.stderr
+    assert "no attack 'clam'; there are: calm, lossy, clumsy, deadly, homeless" in done.stderr
 
 
 def nothing(_effort: Effort) -> list[Attacked]:

@@ -22,7 +22,7 @@ from rebuilding import beside, content, filled
 from projections.database import connect
 from projections.waiting import wait_until_visible
 from provenance_log.archive_report import ArchiveOptions
-from provenance_log.files import exclusive_lock
+from provenance_log.lock_files import exclusive_lock
 from provenance_log.store import MANIFEST_NAME, Store
 
 WAIT_S = 30.0

@@ -19,7 +19,7 @@ from projecting import Log
 from projections.daemon_state import log_path, look, read_state, state_path
 from projections.holders import started_ticks
 from projections.waiting import wait_until_visible
-from provenance_log.files import exclusive_lock
+from provenance_log.lock_files import exclusive_lock
 from provenance_log.store import Store
 
 WAIT_S = 30.0
@@ -162,7 +162,7 @@ def test_a_daemon_that_does_not_end_is_named(store: Store, provlog: Provlog) -> 
 HOLD = """
 import sys
 from pathlib import Path
-from provenance_log.files import exclusive_lock
+from provenance_log.lock_files import exclusive_lock
 with exclusive_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -20,7 +20,7 @@ from projections.daemon_notices import Notice
 from projections.database import connect
 from projections.projector import catch_up
 from projections.waiting import NotVisibleYet, wait_until_visible
-from provenance_log import files
+from provenance_log import lock_files
 from provenance_log.errors import LockHeld, ProvlogError
 from provenance_log.store import Store
 
@@ -381,7 +381,7 @@ def test_wait_gives_up_naming_a_log_and_what_to_run(store: Store) -> None:
     with pytest.raises(NotVisibleYet, match="nobody is projecting") as caught:
         wait_until_visible(store, directories, timeout_s=0)
     assert caught.value.path == log.path
-    with files.exclusive_lock(store.projector_lock), pytest.raises(NotVisibleYet):
+    with lock_files.exclusive_lock(store.projector_lock), pytest.raises(NotVisibleYet):
         wait_until_visible(store, directories, timeout_s=0)
 
 

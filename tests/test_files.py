@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from provenance_log import files
+from provenance_log import files, lock_files
 from provenance_log.errors import AppendNotWritten, LockHeld, LogUnsafe, StoreNotWritable
 
 
@@ -308,8 +308,8 @@ def test_a_held_lock_names_its_holder_and_is_free_once_the_holder_is_killed(tmp_
     script = """if True:
         import sys, time
         from pathlib import Path
-        from provenance_log import files
-        with files.exclusive_lock(Path(sys.argv[1])):
+        from provenance_log import lock_files
+        with lock_files.exclusive_lock(Path(sys.argv[1])):
             print("held", flush=True)
             time.sleep(60)
     """
@@ -319,12 +319,12 @@ def test_a_held_lock_names_its_holder_and_is_free_once_the_holder_is_killed(tmp_
         assert holder.stdout.readline() == "held\n"
         with (
             pytest.raises(LockHeld, match=f"held by process {holder.pid} "),
-            files.exclusive_lock(lock, wait_s=0.1),
+            lock_files.exclusive_lock(lock, wait_s=0.1),
         ):
             pass
         holder.kill()
         holder.wait()
-        with files.exclusive_lock(lock, wait_s=5):
+        with lock_files.exclusive_lock(lock, wait_s=5):
             assert lock.read_text().startswith(f"{os.getpid()} ")
     assert lock.read_text() == ""
 
@@ -334,7 +334,7 @@ def test_a_lock_is_waited_for(tmp_path: Path) -> None:
     release = threading.Event()
 
     def hold() -> None:
-        with files.exclusive_lock(tmp_path / "lock"):
+        with lock_files.exclusive_lock(tmp_path / "lock"):
             order.append("first")
             release.wait(5)
             order.append("first leaves")
@@ -344,7 +344,7 @@ def test_a_lock_is_waited_for(tmp_path: Path) -> None:
     while not order:
         pass
     threading.Timer(0.1, release.set).start()
-    with files.exclusive_lock(tmp_path / "lock", wait_s=10):
+    with lock_files.exclusive_lock(tmp_path / "lock", wait_s=10):
         order.append("second")
     thread.join()
 
@@ -361,7 +361,7 @@ def test_a_full_disk_keeps_nobody_from_a_lock(
 
     monkeypatch.setattr(os, "pwrite", fail)
     entered = False
-    with files.exclusive_lock(tmp_path / "lock"):
+    with lock_files.exclusive_lock(tmp_path / "lock"):
         entered = True
     assert entered
 
@@ -370,7 +370,7 @@ def test_a_lock_file_that_is_a_symlink_is_refused(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("theirs")
     (tmp_path / "lock").symlink_to("target")
 
-    with pytest.raises(LogUnsafe), files.exclusive_lock(tmp_path / "lock"):
+    with pytest.raises(LogUnsafe), lock_files.exclusive_lock(tmp_path / "lock"):
         pass
 
     assert (tmp_path / "target").read_text() == "theirs"

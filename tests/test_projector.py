@@ -26,7 +26,7 @@ from projections.database import Connection, connect
 from projections.dump import dump_tables
 from projections.projector import catch_up
 from projections.work import Projector
-from provenance_log import files
+from provenance_log import lock_files
 from provenance_log.errors import LockHeld, StoreNotFound
 from provenance_log.format import line_hash
 from provenance_log.store import Store, open_store
@@ -289,7 +289,7 @@ def test_a_log_that_is_a_symlink_is_passed_over_and_reported(store: Store) -> No
 
 
 def test_a_second_projector_is_told_who_holds_the_lock(store: Store) -> None:
-    with files.exclusive_lock(store.projector_lock), pytest.raises(LockHeld) as caught:
+    with lock_files.exclusive_lock(store.projector_lock), pytest.raises(LockHeld) as caught:
         catch_up(store, wait_s=0)
     assert str(os.getpid()) in caught.value.message
 

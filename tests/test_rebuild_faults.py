@@ -23,7 +23,7 @@ from provenance_log.errors import (
     NotADatabase,
     ProvlogError,
 )
-from provenance_log.files import exclusive_lock
+from provenance_log.lock_files import exclusive_lock
 from provenance_log.store import Store, open_store
 
 

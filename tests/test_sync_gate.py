@@ -126,3 +126,22 @@ def test_a_log_that_shrank_is_synced_as_it_grows_again(fd: int, disk: Disk) -> N
 
     assert disk.count == 2
     gate.close()
+
+
+def test_a_close_that_fails_is_not_done_again_to_a_number_that_may_be_anothers(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+
+    def fail(number: int) -> None:
+        closed.append(number)
+        raise OSError(errno.EIO, "Input/output error")
+
+    gate = SyncGate(fd)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "close", fail)
+        gate.close()
+        gate.close()
+    os.close(fd)
+
+    assert closed == [fd]

@@ -21,10 +21,38 @@ import threading
 import time
 from pathlib import Path
 
+from attacks.fuzz import fuzz
+from attacks.kills import stopped_holders, writers
+from attacks.kills_projecting import daemons, projectors, rebuilds
+from attacks.kills_recording import drainers, recorders
+from attacks.model import model
+from attacks.poison_lines import parsers
+from attacks.poison_logs import cuts_then_append, flipped_bits, flips_projected
+from attacks.power_cuts import power_cuts
 from attacks.schedule import Weighted, run
 from attacks.scoring import render
+from attacks.short_writes import short_writes
+from attacks.system_calls import system_calls
 
-ATTACKS: dict[str, Weighted] = {}
+ATTACKS = {
+    "model": Weighted(model, 50),
+    "writers": Weighted(writers, 5),
+    "recorders": Weighted(recorders, 4),
+    "drainers": Weighted(drainers, 2),
+    "projectors": Weighted(projectors, 4),
+    "rebuilds": Weighted(rebuilds, 3),
+    "daemons": Weighted(daemons, 3),
+    "stops": Weighted(stopped_holders, 0.5),
+    "power_cuts": Weighted(power_cuts, 12),
+    "fuzz": Weighted(fuzz, 17),
+    "system_calls": Weighted(system_calls, 6),
+    "short_writes": Weighted(short_writes, 0.5),
+    "cuts": Weighted(cuts_then_append, 0.5),
+    "flips": Weighted(flipped_bits, 0.5),
+    "flips_projected": Weighted(flips_projected, 1),
+    "parsers": Weighted(parsers, 2),
+}
+"""How much of the time each is worth: the minutes of one processor in a run of an hour on two."""
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
 

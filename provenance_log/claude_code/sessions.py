@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from provenance_log import files
+from provenance_log import lock_files
 from provenance_log.appender import Appender
 from provenance_log.archive_index import read_index
 from provenance_log.claude_code.actions import event_id
@@ -59,7 +59,7 @@ class Sessions:
 
         Two imports at once must not both make a directory for the same session.
         """
-        with files.exclusive_lock(self.store.root / "import.lock", wait_s=self._wait_s):
+        with lock_files.exclusive_lock(self.store.root / "import.lock", wait_s=self._wait_s):
             recording = self.reopen(header.session_id)
             if recording is not None:
                 return recording, False

@@ -14,17 +14,22 @@ with the table of `scoring`.
 `kills_projecting`  projectors, rebuilds and daemons killed at random
 `forking`           a process that forks those who are killed, which costs milliseconds
 `killed`            what they do, and ways to break the product to see that an attack can fail
+
 `system_calls`      a fault at every system call of an operation, or two
 `injecting`         how strace counts calls, and lets one fail
 `operations`        what is done meanwhile
+`short_writes`      a line of which only n bytes have room
+
 `power_cuts`        the power of a disk cut between any two writes
 `recorded_disk`     a disk of which every write is recorded
 `powered`           what is done on it
-`poison_logs`   every cut and every flipped bit of a log of 8 KiB
-`poison_lines`  lines that Python, DuckDB and jq might read differently
-`fuzz`          fuzzing with coverage guidance; needs the extra `fuzz`
+
+`poison_logs`       every cut and every flipped bit of a log of 8 KiB
+`poison_lines`      lines that Python, DuckDB and jq might read differently
+`fuzz`              fuzzing with coverage guidance; needs the extra `fuzz`
 `fuzz_child`, `fuzz_seeds`, `fuzz_targets`  its process, what it begins with, what it demands
-`model`       a real store against a simple model of it, in any order of acts and harms
-`model_…`     its parts: bytes, world, appending, harms, tables, projecting, keeping, machine
-`memory_tables` tables in memory, and lines to fill them with
+
+`model`             a real store against a simple model of it, in any order of acts and harms
+`model_…`           its parts: bytes, world, appending, harms, tables, projecting, keeping, machine
+`memory_tables`     tables in memory, and lines to fill them with
 """

@@ -11,6 +11,10 @@ from random import Random
 from provenance_log.store import Store, initialise_store, open_store
 
 
+class Impossible(Exception):
+    """This machine can't do what an attack needs: a tool, a device or a right is missing."""
+
+
 def _tell_nobody(_text: str) -> None:
     pass
 

@@ -16,10 +16,9 @@ import sys
 import time
 from pathlib import Path
 
-from attacks.effort import Effort
+from attacks.effort import Effort, Impossible
 from attacks.fuzz_seeds import SEEDS, dictionary
 from attacks.scoring import Attacked
-from provenance_log.errors import ProvlogError
 
 SHARES = {
     "decoder": 0.62,
@@ -57,11 +56,10 @@ def fuzz(effort: Effort) -> list[Attacked]:
     """Fuzz every target, a row each; `times` counts inputs over all of them.
 
     Without a deadline the seed decides all inputs, as far as hashes of Python and the machine
-    allow. Raises `ProvlogError` where atheris is not installed.
+    allow. Raises `Impossible` where atheris is not installed.
     """
     if not is_available():
-        message = "atheris is not installed"
-        raise ProvlogError(message, hint="run `pip install 'provenance-log[fuzz]'`")
+        raise Impossible("atheris is not installed: `make .venv/fuzz-installed`")
     begun = time.monotonic()
     total_s = effort.deadline - begun
     rows = []

@@ -21,6 +21,8 @@ from pathlib import Path
 from random import Random
 from typing import Literal, TypeAlias
 
+from attacks.effort import Impossible
+
 SIZE_BYTES = 64 * 1024 * 1024
 SECTOR_BYTES = 512
 _TOOLS = Path(__file__).resolve().parent.parent
@@ -45,7 +47,7 @@ _UNANSWERED = frozenset({_FORGET, _INTERRUPT, _BATCH_FORGET})
 _BIG_WRITES_AND_MAX_PAGES = (1 << 5) | (1 << 22)
 
 
-class NoDisk(Exception):
+class NoDisk(Impossible):
     """This machine has no FUSE, no loop device, no ext4, or no right to mount."""
 
 

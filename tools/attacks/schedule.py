@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from attacks.effort import Effort
+from attacks.effort import Effort, Impossible
 from attacks.scoring import Attacked
 
 Attack = Callable[[Effort], list[Attacked]]
@@ -100,6 +100,8 @@ def _attack(attack: Attack, share: Share, seed: int, directory: Path) -> list[At
     effort = Effort(directory, seed, deadline=time.monotonic() + share.seconds)
     try:
         return attack(effort)
+    except Impossible as reason:
+        return [Attacked(share.name, f"left out: {reason}")]
     except Exception:  # noqa: BLE001 - whatever it was, it is told with the seed that repeats it
         told = f"seed {seed}: the attack failed:\n{traceback.format_exc()}"
         return [Attacked(share.name, "runs", violations=[told])]

@@ -16,9 +16,9 @@ from typing import Any
 
 from sample_action import ACTION
 
-from attacks.effort import Effort
+from attacks.effort import Effort, Impossible
 from attacks.forking import KILLED, ForkServer
-from attacks.injecting import Case, cases, counted, go, inject
+from attacks.injecting import Case, cases, counted, go, inject, why_impossible
 from attacks.operations import SPOOLED_SESSION, STARTED_AT, Notes, spool_some
 from attacks.postcheck import NOTHING_LEFT, Expected, events_of, violations
 from attacks.scoring import Attacked
@@ -64,6 +64,8 @@ def faults(
 
 def system_calls(effort: Effort) -> list[Attacked]:
     """Inject into all operations by turns, single faults and pairs, for a soak run."""
+    if reason := why_impossible():
+        raise Impossible(reason)
     rows = []
     for number in effort.numbers():
         operation = (*OF_LOGS, *OF_STORES)[number % 10]

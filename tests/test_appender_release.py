@@ -1,0 +1,37 @@
+"""An append that is in the log is acknowledged, whatever the system says to its lock afterwards."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+from pathlib import Path
+
+import pytest
+from log_cases import action
+
+from provenance_log.appender import Appender
+
+
+def test_a_lock_that_is_not_given_back_is_freed_and_the_line_acknowledged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def fail_to_unlock(fd: int, operation: int) -> None:
+        if operation == fcntl.LOCK_UN:
+            raise OSError(errno.EIO, "Input/output error")
+        flock(fd, operation)
+
+    log = tmp_path / "actions.jsonl"
+    first, other = Appender(log), Appender(log)
+    monkeypatch.setattr(fcntl, "flock", fail_to_unlock)
+
+    numbers = [
+        one.append_planned(lambda _: [action()], wait_s=5)[0].action_id
+        for one in (first, other, first)
+    ]
+
+    assert numbers == [1, 2, 3]
+    assert log.read_bytes().count(b"\n") == 3
+    first.close()
+    other.close()
