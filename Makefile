@@ -35,8 +35,9 @@ lint: .venv/installed ## Check style, and the rules that tests/test_architecture
 types: .venv/installed ## Check types with mypy --strict
 	@$(BIN)/mypy
 
-docs: .venv/installed ## Write docs/commands.md from the help texts of the commands
+docs: .venv/installed ## Write docs/commands.md, and the table of tests in docs/guarantees.md
 	@$(BIN)/python tools/command_reference.py > docs/commands.md
+	@$(BIN)/python tools/guarantees_table.py
 
 faults: .venv/fuzz-installed ## Run the exhaustive and fault tests, which take minutes
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) tests/faults

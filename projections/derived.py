@@ -8,7 +8,6 @@ a person wrote or edited is theirs: it is left alone and reported (see `marker`)
 from __future__ import annotations
 
 import os
-import re
 import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -217,23 +216,11 @@ def _write(store: Store, file: ExpectedFile, path: Path, outcome: _Outcome) -> N
     elif standing == "equal":
         outcome.unchanged.append(path)
     else:
-        _remove_unfinished(file, path)
+        if file.log is not None or file.session_id is None:
+            # Only a projector writes it, and there is one; recorders write `indices/by-id` too.
+            files.remove_unfinished(path)
         files.write_atomically(path, file.content)
         outcome.written.append(path)
-
-
-def _remove_unfinished(file: ExpectedFile, path: Path) -> None:
-    """Delete what was left beside a file by who was killed while writing it.
-
-    Only a projector writes such files, and there is one. Entries of `indices/by-id` are written by
-    recorders too.
-    """
-    if file.log is None and file.session_id is not None:
-        return
-    unfinished = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.tmp")
-    for beside in path.parent.iterdir():
-        if unfinished.fullmatch(beside.name):
-            beside.unlink(missing_ok=True)
 
 
 def _prepare_directory(store: Store, file: ExpectedFile) -> str | None:

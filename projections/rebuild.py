@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from projections import layout
 from projections.archived import Away
+from projections.daemon_state import state_path
 from projections.database import WAIT_S, connect
 from projections.definitions import INCIDENTS, TABLES
 from projections.dump import differing_rows, dump_tables
@@ -170,7 +171,8 @@ def open_database(store: Store, *, wait_s: float, read_only: bool = False) -> Co
 
 
 def remove_leftovers(store: Store) -> None:
-    """Delete what a killed rebuild left beside the database; needs `store.projector_lock`."""
+    """Delete what a killed rebuild or daemon left half written; needs `store.projector_lock`."""
+    files.remove_unfinished(state_path(store))
     database = _file_of(store)
     for path in database.parent.glob(f"{database.name}{_SIDE}*"):
         if path.is_dir():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import stat
 import sys
 import time
@@ -251,6 +252,14 @@ def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> bool:
         raise
     sync_directory(path.parent)
     return True
+
+
+def remove_unfinished(path: Path) -> None:
+    """Delete what was left beside a file by who was killed while writing it; for its one writer."""
+    unfinished = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\{_TEMPORARY_SUFFIX}")
+    for beside in path.parent.iterdir():
+        if unfinished.fullmatch(beside.name):
+            beside.unlink(missing_ok=True)
 
 
 def create_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> bool:

@@ -278,9 +278,8 @@ def initialise_store(root: Path, database: Path | None = None) -> InitReport:
             (root / name).mkdir(mode=files.DIRECTORY_MODE, exist_ok=True)
             (created if is_new else kept).append(f"{name}/")
         for name, content in _initial_files(database).items():
-            is_new = not (root / name).exists()
-            if is_new:
-                files.write_atomically(root / name, content)
+            path = root / name
+            is_new = not path.exists() and files.create_atomically(path, content)
             (created if is_new else kept).append(name)
     except OSError as error:
         raise _not_writable(root, error) from error

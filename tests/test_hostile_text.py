@@ -86,7 +86,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_no_control_character_of_a_log_reaches_the_terminal(
     provlog: Provlog, evil: Store, arguments: list[str], as_json: bool
 ) -> None:
-    """S1: C0 (but the newline), DEL, C1, bidirectional and hidden characters are all escaped."""
+    """S1: control (but the newline), bidirectional and hidden characters are all escaped."""
     ran = provlog(evil, *arguments, *(["--json"] if as_json else []))
 
     assert ran.out

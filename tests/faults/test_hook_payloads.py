@@ -75,6 +75,7 @@ def counts_of(payloads: Sequence[Payload], event: str) -> Counter[tuple[str, str
 def test_every_payload_is_in_a_log_once_whatever_the_order(
     tmp_path: Path, payloads: list[Payload], seed: int, at_once: int
 ) -> None:
+    """A1, A4, A8."""
     store = new_store(tmp_path)
     shuffled = random.Random(seed).sample(payloads, len(payloads))
     assert feed(store, shuffled, at_once) == {SILENT: len(payloads)}
@@ -121,7 +122,7 @@ def assert_sound(log: Path) -> None:
 
 
 def test_a_lock_that_is_held_for_a_minute_delays_no_hook_and_loses_none(tmp_path: Path) -> None:
-    """F13."""
+    """A8, A9, F13."""
     store = new_store(tmp_path)
     assert run_hook(as_bytes(payload("SessionStart")), project_of(store)) == SILENT
     (directory,) = store.session_directories()
@@ -145,7 +146,7 @@ def test_a_lock_that_is_held_for_a_minute_delays_no_hook_and_loses_none(tmp_path
 def test_a_full_disk_stops_no_hook_and_later_ones_are_recorded(
     tmp_path: Path, payloads: list[Payload]
 ) -> None:
-    """F05: what could not be kept is lost, and nothing else."""
+    """A2, A8, F05: what could not be kept is lost, and nothing else."""
     chosen = [one for one in payloads if is_whole(one)][:40]
     with small_disk(tmp_path / "small", "256k") as place:
         store = new_store(place)
@@ -169,7 +170,7 @@ def logs_of_whole(store: Store) -> dict[str, list[Action]]:
 
 
 def test_a_store_that_is_read_only_stops_no_hook(tmp_path: Path, payloads: list[Payload]) -> None:
-    """F07."""
+    """A2, A8, F07."""
     chosen = [one for one in payloads if is_whole(one)][:20]
     with mounted(tmp_path / "place", "-t", "tmpfs", "-o", "size=4m", "none") as place:
         store = new_store(place)
@@ -180,6 +181,7 @@ def test_a_store_that_is_read_only_stops_no_hook(tmp_path: Path, payloads: list[
 
 
 def test_the_command_is_the_one_that_an_install_writes() -> None:
+    """A8."""
     from provenance_log.claude_code.hook_settings import recorder_command
 
     assert recorder_command(None).split() == COMMAND

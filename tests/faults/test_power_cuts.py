@@ -52,7 +52,7 @@ def test_a_product_that_does_not_sync_is_found_out(tmp_path: Path) -> None:
 def test_what_was_synced_before_a_cut_is_there_and_what_was_not_may_be_gone(
     tmp_path: Path,
 ) -> None:
-    """F17: the recorded disk keeps what a disk must keep, and no more."""
+    """A1, F17: the recorded disk keeps what a disk must keep, and no more."""
     try:
         make_file_system(tmp_path / "image")
         with recorded(
@@ -81,7 +81,7 @@ def test_what_was_synced_before_a_cut_is_there_and_what_was_not_may_be_gone(
 
 
 def test_a_cut_leaves_any_part_of_what_came_after_the_last_flush() -> None:
-    """F17: all of it, nothing, its beginning, or some, torn between two sectors only."""
+    """A1, F17: all of it, nothing, its beginning, or some, torn between two sectors only."""
     disk = Disk(bytearray(3 * 1024))
     for entry in (
         Entry("write", 0, b"a" * 1024),

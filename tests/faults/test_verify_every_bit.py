@@ -59,6 +59,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_the_session_has_8_kib_and_is_ok_before_it_is_changed(log: Path) -> None:
+    """E2."""
     assert len(CONTENT) == SIZE_BYTES
     assert (verify_log(log, ANCHOR).verdict, len(LINES)) == ("OK", LINE_COUNT)
 
@@ -75,6 +76,7 @@ def misplaced(report: Report, first_changed: int) -> str | None:
 
 
 def test_each_of_65_536_flipped_bits_is_detected_and_located(log: Path) -> None:
+    """E2."""
     missed = []
     run_count = 0
     fd = os.open(log, os.O_WRONLY)
@@ -105,6 +107,7 @@ def edits() -> Iterator[tuple[str, list[bytes], int]]:
 
 
 def test_each_line_deleted_doubled_and_swapped_is_detected_and_located(log: Path) -> None:
+    """E2."""
     missed = []
     names = []
     for name, lines, first_changed in edits():
@@ -121,6 +124,7 @@ def test_each_line_deleted_doubled_and_swapped_is_detected_and_located(log: Path
 def test_each_truncation_is_detected_with_an_anchor_and_said_not_to_be_proved_without(
     log: Path,
 ) -> None:
+    """E2, E4."""
     missed = []
     for size_bytes in range(SIZE_BYTES):
         log.write_bytes(CONTENT[:size_bytes])
@@ -152,7 +156,7 @@ def recomputed(lines: Sequence[bytes], changed: int) -> bytes:
 def test_each_chain_computed_anew_is_detected_with_an_anchor_and_said_not_to_be_proved_without(
     log: Path,
 ) -> None:
-    """Only the anchored line itself can tell: that is where the place is."""
+    """E2, E4: only the anchored line itself can tell: that is where the place is."""
     for number in range(1, LINE_COUNT + 1):
         log.write_bytes(recomputed(LINES, number))
 
