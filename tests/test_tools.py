@@ -13,6 +13,11 @@ from provenance_log import decode, open_store, read_log
 from provenance_log.reader import is_chained
 
 CORPUS = ("--sessions", "3", "--actions", "40")
+# Not `cli`, `visible` and `idle`, which start many processes or wait.
+QUICK = (
+    *("append_process", "append_disk", "append_8_processes", "hook", "rebuild_1m", "size"),
+    *("catch_up_100", "verify", "import_transcripts"),
+)
 
 
 def run_tool(repository: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -107,22 +112,28 @@ def test_the_benchmark_prints_a_table_and_appends_a_line_per_result(
     out.write_text("{}\n")
     small = ("--repeat", "1", "--scale", "0.001", "--directory", str(tmp_path / "work"))
 
-    bench = run_tool(repository, "bench.py", *small, "--out", str(out))
+    bench = run_tool(repository, "bench.py", *QUICK, *small, "--out", str(out))
 
     assert bench.returncode == 0, bench.stderr
     lines = bench.stdout.splitlines()
-    assert lines[0].split() == ["workload", "against", "ratio", "(min–max)", "target", "verdict"]
+    assert lines[0].split() == ["workload", "against", "result", "(min–max)", "target", "verdict"]
     records = [json.loads(line) for line in out.read_text().splitlines()[1:]]
     assert [record["workload"] for record in records] == [
         "append_process",
         "append_process, redaction",
+        "append_process, at 1,000 lines",
+        "append_process, at 1,000 lines, open too",
         "append_disk, 1 thread, time",
         "append_disk, 8 threads, rate",
-        "hook_process",
-        "rebuild, 1,000 lines",
-        "memory of rebuild, 1,000 lines",
-        "memory of rebuild, 1,000 lines",
+        "append_8_processes, rate",
+        "hook, whole process",
+        "rebuild_1m, 1,000 lines",
+        "rebuild_1m, 1,000 lines, peak memory",
+        "rebuild_1m, 1,000 lines, peak memory",
+        "size, database",
+        "size, log",
         "catch_up_100, 1,000 lines before",
+        "verify, 1,000 lines",
         "import_transcripts",
     ]
     *measured, skipped = records
@@ -131,6 +142,39 @@ def test_the_benchmark_prints_a_table_and_appends_a_line_per_result(
     # Nobody should read a verdict off a run this small.
     assert {record["verdict"] for record in records} == {""}
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_the_benchmark_sees_a_daemon_show_lines_and_be_idle(
+    repository: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.jsonl"
+    small = ("--scale", "0.001", "--directory", str(tmp_path / "work"), "--out", str(out))
+
+    bench = run_tool(repository, "bench.py", "visible", "idle", *small)
+
+    assert bench.returncode == 0, bench.stderr
+    visible, late, cpu, memory, _ = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(visible["values"]) == 2
+    assert late["values"] == [max(visible["values"])]
+    assert cpu["median"] >= 0
+    assert memory["median"] > 1
+    assert [r["target"]["number"] for r in (late, cpu, memory)] == ["P10", "P13", "P13"]
+
+
+def test_the_benchmark_asks_the_same_sql_as_the_commands(repository: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    small = ("--repeat", "1", "--scale", "0.001", "--directory", str(tmp_path / "work"))
+
+    bench = run_tool(repository, "bench.py", "cli", *small, "--out", str(out))
+
+    assert bench.returncode == 0, bench.stderr
+    records = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [record["workload"].split(", ")[1] for record in records] == [
+        "sessions",
+        "show",
+        "stats",
+    ]
+    assert all(min(record["values"]) > 0 for record in records)
 
 
 def test_the_benchmark_says_why_a_workload_was_skipped(
@@ -151,7 +195,7 @@ def test_an_unknown_workload_is_refused_with_the_names_there_are(repository: Pat
     bench = run_tool(repository, "bench.py", "append_proces")
 
     assert bench.returncode == 2
-    assert "append_process, append_disk, hook_process, rebuild" in bench.stderr
+    assert "append_process, append_disk, append_8_processes, hook, rebuild_1m" in bench.stderr
 
 
 def test_a_soak_run_prints_its_figures_and_leaves_nothing_behind(

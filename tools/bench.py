@@ -2,11 +2,14 @@
 
     python tools/bench.py                              all workloads
     python tools/bench.py append_process --repeat 9
-    python tools/bench.py rebuild --scale 0.1 --out results.jsonl
+    python tools/bench.py rebuild_1m --scale 0.1 --out results.jsonl
+    python tools/bench.py rebuild_1m --tenfold          also 10,000,000 lines
+    python tools/bench.py catch_up_100 --history 5000000
 
-Workloads: append_process, append_disk, hook_process, rebuild, memory, catch_up_100,
-import_transcripts. They run in this order, whatever the order of the arguments. Work files go
-below `.bench` in the repository, so that syncs reach a real disk, and are removed at the end.
+Workloads: append_process, append_disk, append_8_processes, hook, rebuild_1m, size, cli,
+catch_up_100, verify, visible, import_transcripts, idle. They run in this order, whatever the
+order of the arguments, since some use what others made. Work files go below `.bench` in the
+repository, so that syncs reach a real disk, and are removed at the end.
 """
 
 from __future__ import annotations
@@ -19,8 +22,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import appending, importing, projecting, recording
-from benchmarks.measuring import Result, Setting, json_line, render
+from benchmarks import (
+    appending,
+    asking,
+    following,
+    importing,
+    projecting,
+    recording,
+    verifying,
+)
+from benchmarks.measuring import LINES, Result, Setting, json_line, render
 from status_line import say
 
 from provenance_log.errors import ProvlogError
@@ -28,14 +39,19 @@ from provenance_log.errors import ProvlogError
 WORKLOADS: dict[str, Callable[[Setting], list[Result]]] = {
     "append_process": appending.append_process,
     "append_disk": appending.append_disk,
-    "hook_process": recording.hook_process,
-    "rebuild": projecting.rebuild,
-    "memory": projecting.memory,
+    "append_8_processes": appending.append_8_processes,
+    "hook": recording.hook,
+    "rebuild_1m": projecting.rebuild_1m,
+    "size": projecting.size,
+    "cli": asking.cli,
     "catch_up_100": projecting.catch_up_100,
+    "verify": verifying.verify,
+    "visible": following.visible,
     "import_transcripts": importing.import_transcripts,
+    "idle": following.idle,
 }
 ROUNDS = 5
-LONG = ("rebuild", "memory")
+LONG = ("rebuild_1m",)
 """Workloads that take minutes."""
 ROUNDS_LONG = 3
 SCALE_MAX = 100
@@ -48,7 +64,9 @@ def main() -> None:
     names = [name for name in WORKLOADS if name in arguments.workloads] or list(WORKLOADS)
     arguments.directory.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=arguments.directory))
-    setting = Setting(arguments.repeat or ROUNDS, arguments.scale, work, work, say)
+    rounds = arguments.repeat or ROUNDS
+    sizes = (arguments.history, arguments.tenfold)
+    setting = Setting(rounds, arguments.scale, work, work, say, *sizes)
     results: list[Result] = []
     error: ProvlogError | None = None
     try:
@@ -80,6 +98,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--scale", type=_scale, default=1.0, metavar="X", help="size of the work; default: 1"
+    )
+    parser.add_argument(
+        "--history",
+        type=_positive,
+        default=LINES,
+        metavar="N",
+        help="lines in the database before catch_up_100; default: %(default)s",
+    )
+    parser.add_argument(
+        "--tenfold", action="store_true", help="let rebuild_1m look at ten times the lines too"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="append one JSON line per result")
     parser.add_argument(

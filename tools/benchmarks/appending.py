@@ -1,4 +1,4 @@
-"""append_process and append_disk: our append against the least that could do the same.
+"""append_process, append_disk, append_8_processes: our append against the least that does it.
 
 The bare loop encodes an action that is already complete, numbers and all, and writes it; it
 neither chains nor checks nor redacts. Both sides write lines of the same length to fresh logs.
@@ -7,7 +7,9 @@ neither chains nor checks nor redacts. Both sides write lines of the same length
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -15,22 +17,40 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from corpus import Shape, make_corpus
 from sample_action import ACTION
 
-from benchmarks.measuring import Result, Setting, Target, alternate, ratios
+from benchmarks.measuring import (
+    CHILD_COMMAND,
+    LINES,
+    Result,
+    Setting,
+    Target,
+    alternate,
+    ratios,
+)
 from provenance_log.appender import Appender, Durability
 from provenance_log.format import decode
 from provenance_log.redact import RedactionSettings, Redactor
+from provenance_log.store import open_store
 
 ACTIONS_PROCESS = 20_000
 ACTIONS_DISK = 400
+ACTIONS_GROWN = 5000
+ACTIONS_SHARED = 40_000
 THREADS = 8
+PROCESSES = 8
+LINES_FEW = 1000
 
 _OFF = Redactor(RedactionSettings(is_enabled=False), lambda: b"")
 
 
 def append_process(setting: Setting) -> list[Result]:
-    """Append with durability `process` against encode, lock, write, unlock."""
+    """Append with durability `process` against encode, lock, write; and to a long log."""
+    return [*_against_bare(setting), *_grown(setting)]
+
+
+def _against_bare(setting: Setting) -> list[Result]:
     count = setting.scaled(ACTIONS_PROCESS, least=20)
     logs = _Logs(setting.directory)
     values = alternate(
@@ -46,9 +66,91 @@ def append_process(setting: Setting) -> list[Result]:
     redacting = ratios(values["ours"], values["raw"])
     off = "our append with redaction off"
     return [
-        Result("append_process", against, "time", times, Target(3, "time"), values),
+        Result("append_process", against, "time", times, Target("P1", 3, "time"), values),
         Result("append_process, redaction", off, "time", redacting, measured=values),
     ]
+
+
+def _grown(setting: Setting) -> list[Result]:
+    """Append to a log of a million lines against one of a thousand, both open and opened."""
+    count = setting.scaled(ACTIONS_GROWN, least=20)
+    many = _log_of(setting, setting.scaled(LINES, least=20))
+    few = _log_of(setting, setting.scaled(LINES_FEW, least=2))
+    appends = alternate(
+        setting,
+        {
+            "few": lambda _: _ours(few, count, "process"),
+            "many": lambda _: _ours(many, count, "process"),
+        },
+    )
+    opens = alternate(
+        setting, {"few": lambda _: _first_append(few), "many": lambda _: _first_append(many)}
+    )
+    name = f"append_process, at {setting.scaled(LINES, least=20):,} lines"
+    against = f"at {setting.scaled(LINES_FEW, least=2):,} lines"
+    times, firsts = (ratios(values["many"], values["few"]) for values in (appends, opens))
+    return [
+        Result(name, against, "time", times, Target("P2", 1.1, "time"), appends),
+        Result(f"{name}, open too", against, "time", firsts, measured=opens),
+    ]
+
+
+def _log_of(setting: Setting, lines_count: int) -> Path:
+    root = setting.directory / f"log-{lines_count}"
+    setting.say(f"making a log of {lines_count:,} lines")
+    make_corpus(root, Shape(1, lines_count))
+    (directory,) = open_store(root).session_directories()
+    os.sync()
+    return directory.log
+
+
+def _first_append(log: Path) -> float:
+    """Return seconds to open a log, append to it and close it, as who resumes a session does."""
+    appender = Appender(log)
+
+    def work() -> None:
+        appender.append(ACTION)
+        appender.close()
+
+    return _timed(work)
+
+
+def append_8_processes(setting: Setting) -> list[Result]:
+    """Let eight processes append to one log against one process, by what all append a second."""
+    count = setting.scaled(ACTIONS_SHARED, least=PROCESSES)
+    logs = _Logs(setting.directory)
+    values = alternate(
+        setting,
+        {
+            "one": lambda _: _by_processes(logs.fresh(), count, 1),
+            "eight": lambda _: _by_processes(logs.fresh(), count, PROCESSES),
+        },
+        warm_up=False,
+    )
+    rates = ratios(values["one"], values["eight"])
+    target = Target("P5", 0.6, "throughput")
+    return [Result("append_8_processes, rate", "1 process", "throughput", rates, target, values)]
+
+
+def _by_processes(log: Path, count: int, processes_count: int) -> float:
+    """Return seconds per action, from the first start to the last end among the processes."""
+    share = count // processes_count
+    command = [*CHILD_COMMAND, "append_when_told", str(log), str(share)]
+    pipe = subprocess.PIPE
+    processes = [
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        for _ in range(processes_count)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    spans = [json.loads(process.communicate()[0]) for process in processes]
+    elapsed_s = max(end for _, end in spans) - min(start for start, _ in spans)
+    return float(elapsed_s) / (share * processes_count)
 
 
 def append_disk(setting: Setting) -> list[Result]:
@@ -68,8 +170,15 @@ def append_disk(setting: Setting) -> list[Result]:
     rates = ratios(values["bare"], values["eight"])
     name = f"append_disk, {THREADS} threads, rate"
     return [
-        Result("append_disk, 1 thread, time", against, "time", times, Target(1.15, "time"), values),
-        Result(name, against, "throughput", rates, Target(3, "throughput"), values),
+        Result(
+            "append_disk, 1 thread, time",
+            against,
+            "time",
+            times,
+            Target("P4", 1.15, "time"),
+            values,
+        ),
+        Result(name, against, "throughput", rates, Target("P4", 3, "throughput"), values),
     ]
 
 

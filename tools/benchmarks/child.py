@@ -6,7 +6,9 @@ from the kernel how much memory the process held.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -17,15 +19,22 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import duckdb
+from sample_action import ACTION
 
 import projections.projector
 import projections.rebuild
+from benchmarks.daemon_tasks import idle, visible
 from benchmarks.measuring import Rounds, Setting, alternate
+from benchmarks.sql_recording import record_sql
+from provenance_log.appender import Appender
 from provenance_log.claude_code import importing
 from provenance_log.recording import SessionHeader, start_session
 from provenance_log.store import Store, initialise_store, open_store
+from provenance_log.verifying import verify_log
 
 CATCH_UP_LINES = 100
+_PREV = re.compile(rb',"prev":"[0-9a-f]{64}"')
+_CHUNK_BYTES = 1 << 20
 
 
 def rebuild(root: str) -> float:
@@ -49,6 +58,64 @@ def flat_table(root: str, database: str) -> float:
         select = "SELECT * FROM read_ndjson_auto($logs)"
         connection.execute(f"CREATE TABLE actions AS {select}", {"logs": logs})
     return time.perf_counter() - started
+
+
+def parquet(root: str, path: str) -> int:
+    """Let DuckDB write the lines of a store as Parquet with zstd; return bytes."""
+    logs = f"{open_store(Path(root)).sessions_dir}/*/actions.jsonl"
+    options = "(FORMAT parquet, COMPRESSION zstd)"
+    with duckdb.connect() as connection:
+        select = "SELECT * FROM read_ndjson_auto($logs)"
+        connection.execute(f"COPY ({select}) TO '{path}' {options}", {"logs": logs})
+    return Path(path).stat().st_size
+
+
+def log_sizes(root: str) -> tuple[int, int, int]:
+    """Return the bytes of the logs, the bytes without the member `prev`, and the lines."""
+    size_bytes = bare_bytes = count = 0
+    for directory in open_store(Path(root)).session_directories():
+        data = directory.log.read_bytes()
+        size_bytes += len(data)
+        bare_bytes += len(_PREV.sub(b"", data))
+        count += data.count(b"\n")
+    return size_bytes, bare_bytes, count
+
+
+def verify(root: str) -> float:
+    """Verify every log of a store; return seconds."""
+    logs = [directory.log for directory in open_store(Path(root)).session_directories()]
+    started = time.perf_counter()
+    reports = [verify_log(log) for log in logs]
+    elapsed_s = time.perf_counter() - started
+    assert all(report.exit_code == 0 for report in reports)
+    return elapsed_s
+
+
+def sha256(root: str) -> float:
+    """Hash the bytes of every log of a store; return seconds."""
+    logs = [directory.log for directory in open_store(Path(root)).session_directories()]
+    started = time.perf_counter()
+    for log in logs:
+        digest = hashlib.sha256()
+        with log.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+        digest.hexdigest()
+    return time.perf_counter() - started
+
+
+def append_when_told(log: str, count: str) -> tuple[float, float]:
+    """Open a log, wait for a line on stdin, append; return when that began and ended."""
+    appender = Appender(Path(log))
+    appender.append(ACTION)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    started = time.monotonic()
+    for _ in range(int(count)):
+        appender.append(ACTION)
+    ended = time.monotonic()
+    appender.close()
+    return started, ended
 
 
 def catch_up(empty_root: str, history_root: str, repeat: str) -> Rounds:
@@ -95,11 +162,22 @@ def json_loads(*paths: str) -> float:
 
 
 _TASKS: dict[str, Callable[..., Any]] = {
-    "catch_up": catch_up,
-    "flat_table": flat_table,
-    "import_transcripts": import_transcripts,
-    "json_loads": json_loads,
-    "rebuild": rebuild,
+    task.__name__: task
+    for task in (
+        append_when_told,
+        catch_up,
+        flat_table,
+        idle,
+        import_transcripts,
+        json_loads,
+        log_sizes,
+        parquet,
+        rebuild,
+        record_sql,
+        sha256,
+        verify,
+        visible,
+    )
 }
 
 

@@ -31,4 +31,4 @@ def import_transcripts(setting: Setting) -> list[Result]:
         warm_up=False,
     )
     times = ratios(values["ours"], values["loads"])
-    return [Result(_NAME, _AGAINST, "time", times, Target(2, "time"), values)]
+    return [Result(_NAME, _AGAINST, "time", times, Target("P11", 2, "time"), values)]

@@ -23,11 +23,14 @@ from provenance_log.errors import ProvlogError
 from provenance_log.terminal import Cell, table
 
 MIB = 1024 * 1024
-_CHILD = Path(__file__).with_name("child.py")
+CHILD_COMMAND = (sys.executable, str(Path(__file__).with_name("child.py")))
 
-Kind = Literal["time", "throughput", "size", "MiB"]
+Kind = Literal["time", "throughput", "size", "MiB", "MB", "%"]
 """time: our seconds over theirs. throughput: our work per second over theirs. size: our bytes
-over theirs. MiB: no ratio, our own size."""
+over theirs. The others are units of figures of our own, without another side."""
+
+LINES = 1_000_000
+"""Lines of the history that most targets are stated for."""
 
 Rounds = dict[str, list[float]]
 
@@ -43,6 +46,10 @@ class Setting:
     shared_directory: Path
     """A directory for what several workloads of a run use."""
     say: Callable[[str], None]
+    history_lines: int = LINES
+    """Lines in the database before `catch_up_100`, at scale 1."""
+    is_tenfold: bool = False
+    """Whether `rebuild_1m` also looks at ten times the lines."""
 
     def scaled(self, number: int, least: int = 1) -> int:
         """Return a size at scale 1 as it is at this scale."""
@@ -57,6 +64,8 @@ class Setting:
 class Target:
     """A limit for the median: at least for throughput, at most for everything else."""
 
+    number: str
+    """As the issue numbers it: P1, P2 …"""
     limit: float
     kind: Kind
 
@@ -134,7 +143,7 @@ def run_child(task: str, *arguments: object) -> ChildRun:
     The peak is at least this process's own size, because the kernel counts the moment between
     fork and exec; so this process must stay small, and all that is large happens in children.
     """
-    command = [sys.executable, str(_CHILD), task, *map(str, arguments)]
+    command = [*CHILD_COMMAND, task, *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     with process:
         assert process.stdout is not None
@@ -150,7 +159,7 @@ def run_child(task: str, *arguments: object) -> ChildRun:
 def render(results: Sequence[Result], setting: Setting) -> str:
     """Return the table of all results, and below it why some have none."""
     rows = [_row(result, setting) for result in results if result.values]
-    headers = ("workload", "against", "ratio (min–max)", "target", "verdict")
+    headers = ("", "workload", "against", "result (min–max)", "target", "verdict")
     parts = [table(headers, rows)] if rows else []
     parts += [f"{r.workload}: skipped, {r.skipped}" for r in results if not r.values]
     if not setting.is_full_size() and rows:
@@ -162,15 +171,23 @@ def _row(result: Result, setting: Setting) -> tuple[Cell, ...]:
     low, high = min(result.values), max(result.values)
     spread = f"{_short(result.median)} ({_short(low)}–{_short(high)}){_unit(result.kind)}"
     target = "" if result.target is None else str(result.target)
-    return (result.workload, result.against, spread, target, result.verdict(setting))
+    number = "" if result.target is None else result.target.number
+    verdict = result.verdict(setting)
+    return (number, result.workload, result.against, spread, target, verdict)
 
 
 def _unit(kind: Kind) -> str:
-    return " MiB" if kind == "MiB" else ""
+    return "" if kind in {"time", "throughput", "size"} else f" {kind}"
 
 
 def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return the smallest value that so many percent of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
 def json_line(result: Result, setting: Setting) -> str:

@@ -1,4 +1,4 @@
-"""hook_process: a whole process of the hook recorder against a Python that does nothing.
+"""hook: a whole process of the hook recorder against a Python that does nothing.
 
 The processes are started as Claude Code starts a hook, but for the shell: same interpreter, same
 flags, the payload on stdin. The log has some lines already, and each payload is the end of a call
@@ -12,9 +12,10 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 from benchmarks.measuring import Result, Setting, Target, alternate, ratios
-from provenance_log.claude_code import hook
+from provenance_log.claude_code import hook as recorder
 from provenance_log.store import ROOT_BELOW_PROJECT, initialise_store
 
 SESSION = "11111111-2222-4333-8444-555555555555"
@@ -23,26 +24,25 @@ ROUNDS_MIN = 50
 """A process is over so soon that fewer rounds tell little."""
 
 _NOTHING = [sys.executable, "-I", "-S", "-c", "pass"]
-_RECORDER = [sys.executable, "-I", "-S", hook.__file__]
+_RECORDER = [sys.executable, "-I", "-S", recorder.__file__]
 
 
-def hook_process(setting: Setting) -> list[Result]:
+def hook(setting: Setting) -> list[Result]:
     """Record one PostToolUse by a process of its own against `python -I -S -c pass`."""
     initialise_store(setting.directory / ROOT_BELOW_PROJECT)
     for number in range(setting.scaled(LINES_BEFORE)):
         _run(setting, _RECORDER, -number - 1)
     rounds = max(setting.repeat, setting.scaled(ROUNDS_MIN))
     values = alternate(
-        Setting(rounds, setting.scale, setting.directory, setting.shared_directory, setting.say),
+        replace(setting, repeat=rounds),
         {
             "nothing": lambda number: _run(setting, _NOTHING, number),
             "ours": lambda number: _run(setting, _RECORDER, number),
         },
     )
     times = ratios(values["ours"], values["nothing"])
-    return [
-        Result("hook_process", "python -I -S -c pass", "time", times, Target(8, "time"), values)
-    ]
+    target = Target("P6", 2.5, "time")
+    return [Result("hook, whole process", "python -I -S -c pass", "time", times, target, values)]
 
 
 def _run(setting: Setting, command: list[str], number: int) -> float:

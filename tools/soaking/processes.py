@@ -57,8 +57,16 @@ class DaemonProcess:
     @property
     def peak_bytes(self) -> int:
         """The most memory it ever had resident."""
+        return self._memory_bytes("VmHWM:")
+
+    @property
+    def resident_bytes(self) -> int:
+        """The memory it has resident now."""
+        return self._memory_bytes("VmRSS:")
+
+    def _memory_bytes(self, name: str) -> int:
         for line in Path(f"/proc/{self.pid}/status").read_text("ascii", "replace").splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(name):
                 return int(line.split()[1]) * 1024
         return 0
 
