@@ -8,13 +8,16 @@ PYTEST_FLAGS ?= --numprocesses auto --dist loadfile
 # How long `make soak` attacks, and which attacks with which seed; empty for all and a new seed.
 MINUTES ?= 10
 ATTACK_FLAGS ?=
+# What `make bench`, `make bench-peers` and `make bench-plot` do other than all at full length.
+BENCH_FLAGS ?=
 # Which runs of the daemon and how long; empty for all of them in full length.
 SOAK_FLAGS ?=
+PEERS := agent-strace arcaeon clawmetry eventsourcing flowcept verityledger
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types docs faults bench soak soak-daemon test-lowest system-packages clean
+.PHONY: help demo test check lint types docs faults bench bench-peers bench-plot soak soak-daemon test-lowest system-packages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -42,8 +45,14 @@ docs: .venv/installed ## Write docs/commands.md, and the table of tests in docs/
 faults: .venv/fuzz-installed ## Run the exhaustive and fault tests, which take minutes
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) tests/faults
 
-bench: .venv/installed ## Print a table of speed ratios
-	@$(BIN)/python tools/bench.py
+bench: .venv/installed ## Print a table of speed ratios; BENCH_FLAGS="hook --repeat 9"
+	@$(BIN)/python tools/bench.py $(BENCH_FLAGS)
+
+bench-peers: .venv/installed .venv-peers/installed ## Time other recorders beside ours
+	@$(BIN)/python tools/bench_peers.py $(BENCH_FLAGS)
+
+bench-plot: .venv/installed .venv-peers/installed ## Draw docs/performance.png
+	@$(BIN)/python tools/bench_plot.py docs/performance.png $(BENCH_FLAGS)
 
 soak: .venv/fuzz-installed ## Attack the promises for MINUTES (default 10), each run with another seed
 	@$(BIN)/python tools/attack.py --minutes $(MINUTES) $(ATTACK_FLAGS)
@@ -60,7 +69,7 @@ system-packages: ## Install jq and strace, which some tests run (apt-get, as roo
 	$$as_root apt-get -qq update && $$as_root apt-get -qq install -y jq strace >/dev/null
 
 clean: ## Remove the environments and everything that make and the tools made
-	rm -rf .venv .venv-lowest .bench .demo .soak build *.egg-info
+	rm -rf .venv .venv-lowest .venv-peers .bench .demo .soak build *.egg-info
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -85,6 +94,18 @@ endef
 .venv/fuzz-installed: .venv/installed
 	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[fuzz]' || \
 		echo "atheris can't be installed here: what fuzzes is skipped"
+	@touch $@
+
+# Each alone, as one that can't be installed becomes a row that says so. CI is set while they are
+# installed and run, as it keeps those quiet that count their installations.
+.venv-peers/installed: constraints-peers.txt
+	$(require_python)
+	@echo "installing the peers and matplotlib into .venv-peers"
+	@$(PYTHON) -m venv .venv-peers
+	@for peer in matplotlib $(PEERS); do \
+		CI=1 .venv-peers/bin/python -m pip install $(PIP_FLAGS) -c constraints-peers.txt $$peer || \
+		echo "$$peer can't be installed"; \
+	done
 	@touch $@
 
 # The tools stay at their newest versions; constraints-lowest.txt overrides what we depend on.

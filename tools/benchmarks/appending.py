@@ -12,7 +12,8 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,7 @@ def _against_bare(setting: Setting) -> list[Result]:
 def _grown(setting: Setting) -> list[Result]:
     """Append to a log of a million lines against one of a thousand, both open and opened."""
     count = setting.scaled(ACTIONS_GROWN, least=20)
-    many = _log_of(setting, setting.scaled(LINES, least=20))
-    few = _log_of(setting, setting.scaled(LINES_FEW, least=2))
+    many, few = (_log_of(setting, n) for n in _lengths(setting))
     appends = alternate(
         setting,
         {
@@ -86,13 +86,30 @@ def _grown(setting: Setting) -> list[Result]:
     opens = alternate(
         setting, {"few": lambda _: _first_append(few), "many": lambda _: _first_append(many)}
     )
-    name = f"append_process, at {setting.scaled(LINES, least=20):,} lines"
-    against = f"at {setting.scaled(LINES_FEW, least=2):,} lines"
+    many_count, few_count = _lengths(setting)
+    name = f"append_process, at {many_count:,} lines"
+    against = f"at {few_count:,} lines"
     times, firsts = (ratios(values["many"], values["few"]) for values in (appends, opens))
     return [
         Result(name, against, "time", times, Target("P2", 1.1, "time"), appends),
         Result(f"{name}, open too", against, "time", firsts, measured=opens),
     ]
+
+
+def _lengths(setting: Setting) -> tuple[int, int]:
+    return setting.scaled(LINES, least=20), setting.scaled(LINES_FEW, least=2)
+
+
+def appends_at(setting: Setting, lengths: Sequence[int]) -> dict[int, list[float]]:
+    """Return seconds per append to open logs of these many lines, round by round."""
+    count = setting.scaled(ACTIONS_GROWN, least=20)
+    logs = {str(length): _log_of(setting, length) for length in lengths}
+    variants = {
+        name: partial(lambda log, _: _ours(log, count, "process"), log)
+        for name, log in logs.items()
+    }
+    values = alternate(setting, variants)
+    return {length: values[str(length)] for length in lengths}
 
 
 def _log_of(setting: Setting, lines_count: int) -> Path:

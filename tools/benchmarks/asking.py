@@ -17,6 +17,7 @@ from benchmarks.measuring import Result, Setting, Target, alternate, ratios, run
 from benchmarks.stores import projected_store_of, shape_of
 from provenance_log.store import open_store
 
+_NULL = subprocess.DEVNULL
 _PROVLOG = (sys.executable, "-m", "provenance_log.cli")
 _BARE = """
 import json, sys, duckdb
@@ -59,5 +60,5 @@ def _some_session(root: Path) -> str:
 def _run(command: list[str], number: int) -> float:
     del number
     started = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, stdout=_NULL, stderr=_NULL, check=True)
     return time.perf_counter() - started

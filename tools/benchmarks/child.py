@@ -25,8 +25,9 @@ import projections.projector
 import projections.rebuild
 from benchmarks.daemon_tasks import idle, visible
 from benchmarks.measuring import Rounds, Setting, alternate
+from benchmarks.peer_calls import Call, windows
 from benchmarks.sql_recording import record_sql
-from provenance_log.appender import Appender
+from provenance_log.appender import Appender, Durability
 from provenance_log.claude_code import importing
 from provenance_log.recording import SessionHeader, start_session
 from provenance_log.store import Store, initialise_store, open_store
@@ -118,6 +119,15 @@ def append_when_told(log: str, count: str) -> tuple[float, float]:
     return started, ended
 
 
+def append_windows(log: str, durability: Durability, limit_s: str, *marks: str) -> Any:
+    """Append as the peers record a call, see `peer_calls`; return seconds before each mark."""
+    appender = Appender(Path(log), durability=durability)
+    call: Call = lambda _: appender.append(ACTION)  # noqa: E731 - a function of one line
+    found = windows(call, [int(mark) for mark in marks], float(limit_s))
+    appender.close()
+    return found
+
+
 def catch_up(empty_root: str, history_root: str, repeat: str) -> Rounds:
     """Add 100 lines to each of two stores and catch up, round by round; return the seconds."""
     empty, history = open_store(Path(empty_root)), open_store(Path(history_root))
@@ -165,6 +175,7 @@ _TASKS: dict[str, Callable[..., Any]] = {
     task.__name__: task
     for task in (
         append_when_told,
+        append_windows,
         catch_up,
         flat_table,
         idle,

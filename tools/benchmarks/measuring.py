@@ -13,7 +13,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -114,14 +114,20 @@ def alternate(
     """
     names = list(variants)
     values: Rounds = {name: [] for name in names}
-    for number in range(0 if warm_up else 1, setting.repeat + 1):
-        turn = number % len(names)
+    for number, turn in alternation(names, setting.repeat, 0 if warm_up else 1):
         setting.say(f"round {number} of {setting.repeat}" if number else "warm-up")
-        for name in names[turn:] + names[:turn]:
+        for name in turn:
             value = variants[name](number)
             if number:
                 values[name].append(value)
     return values
+
+
+def alternation(names: list[str], rounds: int, first: int = 1) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of each round, and all names, with a different one first in turn."""
+    for number in range(first, rounds + 1):
+        turn = number % len(names)
+        yield number, names[turn:] + names[:turn]
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from benchmarks.measuring import Result, Setting, Target, alternate, ratios
 from provenance_log.claude_code import hook as recorder
@@ -46,16 +47,27 @@ def hook(setting: Setting) -> list[Result]:
 
 
 def _run(setting: Setting, command: list[str], number: int) -> float:
+    payload = record_payload(setting.directory, number)
+    environment = {**os.environ, "CLAUDE_PROJECT_DIR": str(setting.directory)}
+    started = time.perf_counter()
+    subprocess.run(command, input=payload, env=environment, check=True)
+    return time.perf_counter() - started
+
+
+def record_command() -> list[str]:
+    """Return the command that a hook runs."""
+    return list(_RECORDER)
+
+
+def record_payload(project: Path, number: int, event: str = "PostToolUse") -> bytes:
+    """Return what Claude Code writes to the standard input of a hook."""
     payload = {
         "session_id": SESSION,
-        "hook_event_name": "PostToolUse",
-        "cwd": str(setting.directory),
+        "hook_event_name": event,
+        "cwd": str(project),
         "tool_name": "Read",
         "tool_use_id": f"toolu_{number}",
         "tool_input": {"file_path": "src/agents/growth_media.py"},
         "tool_response": {"type": "text", "file": {"content": "x" * 400, "numLines": 20}},
     }
-    environment = {**os.environ, "CLAUDE_PROJECT_DIR": str(setting.directory)}
-    started = time.perf_counter()
-    subprocess.run(command, input=json.dumps(payload).encode(), env=environment, check=True)
-    return time.perf_counter() - started
+    return json.dumps(payload).encode()
