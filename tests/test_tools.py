@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from subprocess import PIPE
 
+import bench_peers
 import pytest
+from benchmarks import peer_calls
 
 from provenance_log import decode, open_store, read_log
 from provenance_log.reader import is_chained
@@ -196,6 +198,35 @@ def test_an_unknown_workload_is_refused_with_the_names_there_are(repository: Pat
 
     assert bench.returncode == 2
     assert "append_process, append_disk, append_8_processes, hook, rebuild_1m" in bench.stderr
+
+
+def test_peers_that_are_not_there_are_rows_that_say_so(repository: Path, tmp_path: Path) -> None:
+    small = ("--repeat", "1", "--marks", "100,120", "--directory", str(tmp_path / "work"))
+
+    bench = run_tool(repository, "bench_peers.py", *small, "--environment", str(tmp_path / "no"))
+
+    assert bench.returncode == 0, bench.stderr
+    title, headers, *rows = bench.stdout.splitlines()
+    assert title == "one tool call, µs"
+    assert headers.split()[:6] == ["recorder", "durability", "at", "100", "at", "120"]
+    assert [row.split("  ")[0] for row in rows[:2]] == [
+        "provenance-log disk",
+        "provenance-log process",
+    ]
+    missing = [row for row in rows if ": not measured, [Errno 2] No such file" in row]
+    assert [row.split(":")[0] for row in missing] == [*bench_peers.PEERS, "hooks"]
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_peer_has_no_time_for_a_mark_that_it_did_not_reach() -> None:
+    calls: list[int] = []
+
+    found = peer_calls.windows(calls.append, [100, 300], limit_s=60)
+    none = peer_calls.windows(calls.append, [100], limit_s=0)
+
+    assert calls == list(range(300))
+    assert all(value is not None and value > 0 for value in found)
+    assert none == [None]
 
 
 def test_a_soak_run_prints_its_figures_and_leaves_nothing_behind(

@@ -57,7 +57,7 @@ TARGETS = {"process": 20.0, "disk": 1.5}
 HOOK_ROUNDS = 20
 _PROCESS_LIMIT_S = 300.0
 _REPOSITORY = Path(__file__).resolve().parent.parent
-_BIN = _REPOSITORY / ".venv-peers" / "bin"
+ENVIRONMENT = _REPOSITORY / ".venv-peers"
 _CALLS = Path(__file__).parent / "benchmarks" / "peer_calls.py"
 
 
@@ -84,6 +84,13 @@ class Setting:
     marks: tuple[int, ...]
     limit_s: float
     directory: Path
+    environment: Path = ENVIRONMENT
+    """Where the peers are installed."""
+
+    @property
+    def programs(self) -> Path:
+        """The directory of their programs, Python among them."""
+        return self.environment / "bin"
 
 
 def main() -> None:
@@ -91,10 +98,11 @@ def main() -> None:
     arguments = _parser().parse_args()
     arguments.directory.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=arguments.directory))
-    setting = Setting(arguments.repeat, arguments.marks, arguments.limit, work)
+    own = arguments.environment.absolute()
+    setting = Setting(arguments.repeat, arguments.marks, arguments.limit, work, own)
     try:
         rows = append_rows(setting)
-        hooks = hook_rows(work, max(1, min(HOOK_ROUNDS, arguments.repeat * 7)))
+        hooks = hook_rows(setting, min(HOOK_ROUNDS, arguments.repeat * 7))
     finally:
         say("")
         shutil.rmtree(work, ignore_errors=True)
@@ -117,9 +125,16 @@ def _parser() -> argparse.ArgumentParser:
         help="after how many calls to look; default: 300,1300,10000",
     )
     parser.add_argument(
-        "--limit", type=float, default=20.0, metavar="S", help="seconds a run at most; default: 20"
+        "--limit", type=float, default=12.0, metavar="S", help="seconds a run at most; default: 12"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="append one JSON line per row")
+    parser.add_argument(
+        "--environment",
+        type=Path,
+        default=ENVIRONMENT,
+        metavar="DIR",
+        help="where the peers are installed; default: .venv-peers in the repository",
+    )
     parser.add_argument("--directory", type=Path, default=_REPOSITORY / ".bench", metavar="DIR")
     return parser
 
@@ -146,7 +161,7 @@ def _run(name: str, setting: Setting) -> list[float | None]:
         log = directory / "actions.jsonl"
         command = [*CHILD_COMMAND, "append_windows", str(log), OURS[name], *marks]
     else:
-        command = [str(_BIN / "python"), str(_CALLS), name, str(directory), *marks]
+        command = [str(setting.programs / "python"), str(_CALLS), name, str(directory), *marks]
     done = subprocess.run(
         command,
         cwd=directory,
@@ -210,11 +225,11 @@ def _is_rival(row: Row, kinds: set[str]) -> bool:
     return row.name in PEERS and row.durability in kinds and row.median(0) is not None
 
 
-def hook_rows(directory: Path, rounds: int) -> list[str]:
+def hook_rows(setting: Setting, rounds: int) -> list[str]:
     """Time a hook process of the one peer that has them, beside ours and a bare Python."""
-    project = directory / "project"
+    project = setting.directory / "project"
     initialise_store(project / ROOT_BELOW_PROJECT)
-    strace = str(_BIN / "agent-strace")
+    strace = str(setting.programs / "agent-strace")
     commands = {
         "python -I -S -c pass": [sys.executable, "-I", "-S", "-c", "pass"],
         "provenance-log hook": record_command(),

@@ -32,7 +32,7 @@ APPENDS_AT = (1_000, 10_000, 100_000, 1_000_000)
 CATCH_UP_AT = (1_000, 10_000, 100_000, 300_000, 1_000_000)
 PEERS = ("arcaeon", "agent-strace", "verityledger")
 PEERS_AT = (200, 500, 1_000, 2_000, 5_000, 10_000)
-_LIMIT_S = 20.0
+_LIMIT_S = 10.0
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _DRAW = Path(__file__).parent / "benchmarks" / "drawing.py"
 

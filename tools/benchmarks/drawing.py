@@ -25,7 +25,8 @@ def draw(points: dict[str, dict[str, list[list[float]]]], picture: Path) -> None
     left.set_yscale("log")
     left.legend(frameon=False)
     _panel(right, points["catch_up"], 1e3, "lines in the database", "catching up 100 lines, ms")
-    right.set_ylim(bottom=0)
+    most = max(seconds for curve in points["catch_up"].values() for _, seconds in curve)
+    right.set_ylim(0, most * 1e3 * 1.15)
     figure.savefig(picture, dpi=120, metadata={"Software": None})
 
 
