@@ -9,7 +9,8 @@ from subprocess import PIPE
 
 import bench_peers
 import pytest
-from benchmarks import peer_calls
+from benchmarks import appending, peer_calls
+from benchmarks.measuring import Setting
 
 from provenance_log import decode, open_store, read_log
 from provenance_log.reader import is_chained
@@ -227,6 +228,18 @@ def test_a_peer_has_no_time_for_a_mark_that_it_did_not_reach() -> None:
     assert calls == list(range(300))
     assert all(value is not None and value > 0 for value in found)
     assert none == [None]
+
+
+def test_appends_are_timed_at_logs_of_these_lengths(tmp_path: Path) -> None:
+    setting = Setting(2, 0.001, tmp_path, tmp_path, lambda _: None)
+
+    found = appending.appends_at(setting, [20, 40])
+
+    assert found.keys() == {20, 40}
+    assert all(len(values) == 2 and min(values) > 0 for values in found.values())
+    # The lines made at first, and for the warm-up and two rounds 20 appends and one that opens.
+    logs = sorted(tmp_path.glob("log-*/sessions/*/actions.jsonl"))
+    assert [log.read_bytes().count(b"\n") for log in logs] == [20 + 63, 40 + 63]
 
 
 def test_a_soak_run_prints_its_figures_and_leaves_nothing_behind(

@@ -205,24 +205,25 @@ def _cells(row: Row, rows: Sequence[Row], setting: Setting) -> tuple[str, ...]:
 
 
 def _targets_page(rows: Sequence[Row]) -> list[str]:
-    """Set the best peer whose calls survive the process, and its death, against ours."""
+    """Set ours against the best peer of the like durability, and of the next better one."""
     cells = []
-    for own in (row for row in rows if row.name in OURS and row.median(0) is not None):
-        kinds = {"disk"} if own.durability == "disk" else {"disk", "process"}
-        timed = [(row.median(0), row.name) for row in rows if _is_rival(row, kinds)]
-        best = min(((time_s, name) for time_s, name in timed if time_s is not None), default=None)
-        own_s = own.median(0)
-        if best is None or own_s is None:
-            continue
-        ratio, limit = best[0] / own_s, TARGETS[own.durability]
-        verdict = "met" if ratio >= limit else "missed"
-        label = f"{own.durability}, against {best[1]}"
-        cells.append(("P3", label, f"{ratio:.1f}× faster", f"≥ {limit:g}×", verdict))
+    for own in (row for row in rows if row.name in OURS):
+        kinds = ("disk",) if own.durability == "disk" else ("process", "disk")
+        cells += [cell for kind in kinds if (cell := _target_cells(own, rows, kind))]
     return [table(("", "best durable peer", "result", "target", "verdict"), cells)]
 
 
-def _is_rival(row: Row, kinds: set[str]) -> bool:
-    return row.name in PEERS and row.durability in kinds and row.median(0) is not None
+def _target_cells(own: Row, rows: Sequence[Row], kind: str) -> tuple[str, ...]:
+    peers = [row for row in rows if row.name in PEERS and row.durability == kind]
+    timed = [(time_s, row.name) for row in peers if (time_s := row.median(0)) is not None]
+    own_s = own.median(0)
+    if not timed or own_s is None:
+        return ()
+    best_s, name = min(timed)
+    limit = TARGETS[own.durability]
+    verdict = "met" if best_s / own_s >= limit else "missed"
+    label = f"{own.durability}, against {name} ({kind})"
+    return ("P3", label, f"{best_s / own_s:.1f}× faster", f"≥ {limit:g}×", verdict)
 
 
 def hook_rows(setting: Setting, rounds: int) -> list[str]:
