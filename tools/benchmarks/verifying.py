@@ -16,6 +16,7 @@ def verify(setting: Setting) -> list[Result]:
             "sha256": lambda _: float(run_child("sha256", root).value),
             "ours": lambda _: float(run_child("verify", root).value),
         },
+        warm_up=False,
     )
     times = ratios(values["ours"], values["sha256"])
     name = f"verify, {shape.lines_count:,} lines"
