@@ -160,10 +160,11 @@ class _Walk:
         for key, item in value.items():
             if key == REDACTED_KEY and path == "$.details":
                 continue
-            name = self._name(key, path)
+            name, weight = self._name(key, path), self._weight(key)
             if name != key:
                 renamed[key] = name
-            changed = self.value(item, f"{path}.{name}", self._weight(key))
+                weight = weight or self._weight(name)
+            changed = self.value(item, f"{path}.{name}", weight)
             if changed is not item:
                 value[key] = changed
         return _renamed(value, renamed) if renamed else value
@@ -173,22 +174,27 @@ class _Walk:
         for name_key, value_key in _NAMED_VALUES:
             name, item = value.get(name_key), value.get(value_key)
             if isinstance(name, str) and isinstance(item, str):
-                value[value_key] = self._text(item, f"{path}.{value_key}", self._weight(name))
+                # A name may be none any more, or one for the first time, without its own secret.
+                value[name_key] = self._text(name, f"{path}.{name_key}", "")
+                weight = self._weight(name) or self._weight(value[name_key])
+                value[value_key] = self._text(item, f"{path}.{value_key}", weight)
 
     def _array(self, items: list[Any], path: str, weight: Weight) -> list[Any]:
         if len(items) > 1 and self._candidates != NOTHING:
             self._across(items, path)
-        above = ""
+        above = changed = ""
         for i, item in enumerate(items):
-            of_flag = self._weight_of_argument(above)
+            of_flag = self._weight_of_argument(above) or self._weight_of_argument(changed)
             changed = self.value(item, f"{path}[{i}]", weight or of_flag)
             if changed is not item:
                 items[i] = changed
-            above = item if isinstance(item, str) else ""
+            above = item
         return items
 
-    def _weight_of_argument(self, above: str) -> Weight:
+    def _weight_of_argument(self, above: object) -> Weight:
         """Return the weight of what follows `--password` in a list of arguments, or a header."""
+        if not isinstance(above, str):
+            return ""
         is_name = above.startswith("--") or above.lower() in {"authorization", "cookie"}
         return self._weight(above) if is_name else ""
 

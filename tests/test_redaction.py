@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -347,3 +348,23 @@ def test_name_right_behind_an_escaped_character_of_json_is_seen(before: str) -> 
 
     (found,) = findings(text)
     assert text[found.start : found.end] == "abcdefghijABCDEFGHIJ012345"
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda name, value: [{"name": name, "value": value}],
+        lambda name, value: {name: value},
+        lambda name, value: [f"--{name}", value],
+    ],
+)
+def test_value_whose_name_is_one_only_without_its_own_secret_is_taken_out_at_once(
+    shape: Callable[[str, str], Any],
+) -> None:
+    """A11: a name too long for one becomes one when its secret is taken out of it."""
+    value = shape(f"password=hunter2h{'@' * 100}unter2", "hunter2hunter2")
+
+    once = redactor().redact(read({"v": value}))
+    assert "hunter2hunter2" not in orjson.dumps(once).decode()
+    again = redactor().redact(orjson.loads(orjson.dumps(once)))
+    assert again["details"]["v"] == once["details"]["v"]
