@@ -132,8 +132,12 @@ def start_session(
     }
     if event_id is not None:
         action["database_event_id"] = event_id
-    appender.append(action)
-    store.register_session(header.session_id, directory.name)
+    try:
+        appender.append(action)
+        store.register_session(header.session_id, directory.name)
+    except BaseException:
+        appender.close()  # nobody gets it, and who tries again for days would run out of them
+        raise
     return Recording(header.session_id, directory, appender)
 
 

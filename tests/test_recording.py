@@ -178,3 +178,18 @@ def test_a_disk_that_is_full_at_the_start_is_reported(
 
 def test_the_public_names_are_there() -> None:
     assert all(hasattr(provenance_log, name) for name in provenance_log.__all__)
+
+
+def test_a_session_that_can_not_be_started_keeps_no_descriptor(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F05, F07: who tries again and again on a full disk would run out of them."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(AppendNotWritten):
+        patch.setattr(os, "write", full)
+        start_session(store, SessionHeader(agent_type="example"))
+    targets = [os.readlink(link) for link in Path("/proc/self/fd").glob("*") if link.is_symlink()]
+    assert not [target for target in targets if target.startswith(str(store.root))]
