@@ -214,15 +214,17 @@ class Appender:
         durability: Durability,
         wait_s: float | None,
     ) -> tuple[_OpenLog, list[Appended], int]:
-        log = self._lock_current(wait_s)
         try:
+            log = self._lock_current(wait_s)
             placed = write(log)
             return log, placed, log.gate.enter() if durability == "disk" and placed else 0
         except OSError as error:
             message = f"nothing was appended: {error.strerror or error}"
             raise AppendNotWritten(message, path=self.path) from error
         finally:
-            self._unlock(log)
+            # Also where a signal raised between the lock and the write: nobody else could append.
+            if self._open is not None:
+                self._unlock(self._open)
 
     def _write_planned(
         self,

@@ -35,3 +35,21 @@ def test_a_lock_that_is_not_given_back_is_freed_and_the_line_acknowledged_once(
     assert log.read_bytes().count(b"\n") == 3
     first.close()
     other.close()
+
+
+def test_a_signal_that_raises_after_the_lock_was_taken_leaves_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F09: else nobody else could append until this process appends again or ends."""
+    log = tmp_path / "actions.jsonl"
+    appender = Appender(log)
+    appender.append(action())
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("provenance_log.appender.os.lstat", interrupted)
+        appender.append(action())
+    with log.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
