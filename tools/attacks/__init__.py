@@ -20,6 +20,10 @@ with the table of `scoring`.
 `operations`        what is done meanwhile
 `short_writes`      a line of which only n bytes have room
 
+`exhaustion`    space, files or descriptors run out during an operation, and are there again
+`exhausting`    how they run out
+`signal_storm`  a thousand signals in a second while threads append
+
 `power_cuts`        the power of a disk cut between any two writes
 `recorded_disk`     a disk of which every write is recorded
 `powered`           what is done on it

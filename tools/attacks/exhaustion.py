@@ -42,7 +42,7 @@ _ENOUGH = 3
 
 Exhausted = Callable[[Path, int], AbstractContextManager[None]]
 RESOURCES: dict[str, tuple[Exhausted, int]] = {
-    "space": (exhausting.space, 24),
+    "space": (exhausting.space, 40),
     "inodes": (exhausting.inodes, 1),
     "writing": (exhausting.writing, 1),
     "descriptors": (exhausting.descriptors, 1),
