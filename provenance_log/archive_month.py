@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from provenance_log import files
 from provenance_log.archive_index import month_path
 from provenance_log.archive_trees import PIECE_BYTES
-from provenance_log.errors import ArchiveDamaged, LogUnsafe
+from provenance_log.errors import READ_HINT, ArchiveDamaged, LogUnsafe
 from provenance_log.reader import open_for_reading
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ class NewMonth:
             return
         except (OSError, LogUnsafe) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise ArchiveDamaged(f"can't be read: {reason}", path=self.path) from error
+            message = f"can't be read: {reason}"
+            raise ArchiveDamaged(message, path=self.path, hint=READ_HINT) from error
         with os.fdopen(fd, "rb") as file:
             while piece := file.read(PIECE_BYTES):
                 yield piece

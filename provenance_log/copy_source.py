@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance_log.blobs import BLOBS_DIRECTORY
-from provenance_log.errors import LineInvalid, ProvlogError
+from provenance_log.errors import READ_HINT, LineInvalid, ProvlogError
 from provenance_log.format import decode, timestamp_us
 from provenance_log.marker import ownership_reason
 from provenance_log.reader import START, first_line, read_chunk, session_id_of_log
@@ -321,4 +321,5 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SourceRefused(error.strerror or str(error), path=path) from error
+        message = error.strerror or str(error)
+        raise SourceRefused(message, path=path, hint=READ_HINT) from error

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+READ_HINT = "check its permissions, and how many files a process may open (`ulimit -n`)"
+"""What helps where the system refuses to read something that is there."""
+
+
 class ProvlogError(Exception):
     """An error with the file, the line or byte, the reason and a hint what to do next.
 

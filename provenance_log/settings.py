@@ -16,7 +16,7 @@ import orjson
 
 from provenance_log import files
 from provenance_log.appender import Durability
-from provenance_log.errors import SettingsInvalid
+from provenance_log.errors import READ_HINT, SettingsInvalid
 from provenance_log.format import ACTION_TYPES
 from provenance_log.redact import RedactionSettings
 from provenance_log.store import CONFIG_NAME
@@ -111,7 +111,8 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise SettingsInvalid(f"can't be read: {error.strerror or error}", path=path) from error
+        message = f"can't be read: {error.strerror or error}"
+        raise SettingsInvalid(message, path=path, hint=READ_HINT) from error
     except UnicodeDecodeError as error:
         raise SettingsInvalid("not UTF-8", path=path, offset=error.start) from error
     if not re.sub(r"(?m)^\s*(#.*|---\s*)?$", "", text).strip():

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance_log import files
-from provenance_log.errors import ProvlogError, StoreNotFound, StoreNotWritable
+from provenance_log.errors import READ_HINT, ProvlogError, StoreNotFound, StoreNotWritable
 from provenance_log.reader import read_first_line, session_id_of_log
 
 if TYPE_CHECKING:
@@ -188,7 +188,8 @@ class Store:
             hint = "run `provlog init` here, or mount the disk that holds it"
             raise StoreNotFound(message, path=self.sessions_dir, hint=hint) from error
         except OSError as error:
-            raise ProvlogError(error.strerror or str(error), path=self.sessions_dir) from error
+            message = error.strerror or str(error)
+            raise ProvlogError(message, path=self.sessions_dir, hint=READ_HINT) from error
         return iter(sorted(entries, key=lambda entry: os.fsencode(entry.name)))
 
 
@@ -308,7 +309,8 @@ def _configured_database(root: Path) -> Path | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise ProvlogError(f"can't be read: {error}", path=root / CONFIG_NAME) from error
+        message, path = f"can't be read: {error}", root / CONFIG_NAME
+        raise ProvlogError(message, path=path, hint=READ_HINT) from error
     for line in lines:
         match = re.match(_DATABASE_SETTING, line)
         if match:

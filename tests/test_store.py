@@ -278,3 +278,18 @@ def test_unsafe_names_are_passed_over_and_reported(store: Store) -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\x00", "COM1", "lpt9.log", "ａ"])
 def test_a_name_that_is_more_than_a_name_is_not_safe(name: str) -> None:
     assert not is_safe_name(name)
+
+
+def test_sessions_that_can_not_be_listed_are_reported_with_what_helps(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F07: no descriptor is left."""
+
+    def refuses(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("provenance_log.store.os.scandir", refuses)
+        with pytest.raises(ProvlogError, match="ulimit") as caught:
+            store.session_directories()
+    assert caught.value.path == store.sessions_dir
