@@ -7,6 +7,7 @@ operation succeeds, by the same appender where it appends, and the standard look
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -143,6 +144,7 @@ def exhausted(effort: Effort, what: str, operation: str) -> Attacked:
             with exhaust(disk, number * step):
                 found, is_done = _attempt(scene, operation)
             in_a_row = in_a_row + 1 if is_done else 0
+            gc.collect()  # the traceback of an error holds what was open, as long as it is there
             found += _afterwards(scene, operation, effort.directory)
             row.violated(found, f"{number * step} left")
             row.runs += 1
