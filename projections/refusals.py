@@ -30,6 +30,12 @@ _MAGIC = b"DUCK"
 _MAGIC_OFFSET = 8
 
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+_NO_MEMORY = (
+    "Out of Memory Error",
+    "failed to pin block",
+    "failed to allocate data",
+    "failed to offload data block",
+)
 _DENIED = ("Permission denied", "Read-only file system", "Operation not permitted")
 _CORRUPT = (
     "Corrupt database file",
@@ -92,6 +98,13 @@ def _full(path: Path, _text: str) -> ProvlogError:
     return ProvlogError("the disk is full", path=path, hint=hint)
 
 
+def _no_memory(path: Path, text: str) -> ProvlogError:
+    # Not a refused statement: no line is to blame for it.
+    message = f"DuckDB has too little memory for this ({text.partition(chr(10))[0]})"
+    hint = "free some memory and disk space and run `provlog project` again: nothing is lost"
+    return ProvlogError(message, path=path, hint=hint)
+
+
 def _denied(path: Path, text: str) -> ProvlogError:
     hint = "check the permissions of the file and of its directory"
     return ProvlogError(f"the database can't be opened: {text}", path=path, hint=hint)
@@ -118,6 +131,7 @@ _KNOWN: tuple[tuple[tuple[str, ...], Callable[[Path, str], ProvlogError]], ...] 
     (("Trying to read a database file with version",), _newer),
     (("database does not exist",), _missing),
     (_FULL, _full),
+    (_NO_MEMORY, _no_memory),
     (_DENIED, _denied),
     (_CORRUPT, _corrupt),
     (("No such file or directory",), _no_directory),

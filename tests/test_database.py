@@ -209,3 +209,23 @@ def test_a_database_in_a_directory_that_is_not_there_is_an_error(store: Store) -
     missing = open_store(store.root, store.root / "missing" / "x.duckdb")
     with pytest.raises(ProvlogError, match="does not exist"):
         catch_up(missing)
+
+
+def test_too_little_memory_is_told_and_no_line_is_taken_for_bad(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B3, F58: what memory was too small for is projected when there is more."""
+    log = Log(store, "a", "s")
+    catch_up(store)
+    for _ in range(4):
+        log.add(details={"output_data": "x" * 900_000})
+    with monkeypatch.context() as limited:
+        limited.setitem(database._WRITER_SETTINGS, "memory_limit", "4MB")
+        with pytest.raises(ProvlogError, match="too little memory") as caught:
+            catch_up(store)
+    assert caught.value.hint is not None
+    assert "free some memory" in caught.value.hint
+
+    assert catch_up(store).quarantined == 0
+    with connect(store.database, read_only=True) as connection:
+        assert dump_tables(connection) == rebuilt(store)
