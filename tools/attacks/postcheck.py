@@ -36,9 +36,8 @@ NOTHING_LEFT = r"(?!)"
 APPENDS = 10
 _TOOL = "Postcheck"
 """So that what this look itself appends is not taken for what was appended before."""
-_TEMPORARY = re.compile(
-    r"\.(tmp|new)$|\.rebuild-|\.wal$|\.corrupt-|^\.(copy|restore)-|-pending|broken$"
-)
+# Whatever we stage or write beside a file has a hidden name; a store has one of its own.
+_TEMPORARY = re.compile(r"^\.(?!gitignore$)|\.(tmp|new)$|\.rebuild-|\.wal$|\.corrupt-|broken$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +123,9 @@ def _left(store: Store, may_stay: re.Pattern[str]) -> Iterator[str]:
         for name in (*folders, *names):
             if _TEMPORARY.search(name) and not may_stay.search(name):
                 yield f"left behind: {Path(folder, name).relative_to(store.root)}"
-    locked = [store.projector_lock, *(item.log for item in store.session_directories())]
-    for path in locked:
-        if path.exists() and (held := holders(path)):
+    logs = (item.log for item in store.session_directories())
+    for path in (*sorted(store.root.glob("*.lock")), *logs):
+        if held := holders(path):
             yield f"still locked: {path.relative_to(store.root)}, by {held}"
     for link in Path("/proc/self/fd").glob("*"):
         try:
