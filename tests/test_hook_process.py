@@ -114,7 +114,7 @@ def locked(path: Path) -> Iterator[None]:
 def test_a_log_that_is_locked_delays_nobody_and_its_event_waits_in_the_spool(
     store: Store,
 ) -> None:
-    """F13: the agent goes on after a bounded time; the event comes into the log later."""
+    """A8, F13: the agent goes on after a bounded time; the event comes into the log later."""
     Feed(store)(pre("a"))
     (directory,) = store.session_directories()
     with locked(directory.log):
@@ -131,6 +131,7 @@ def test_a_log_that_is_locked_delays_nobody_and_its_event_waits_in_the_spool(
 
 
 def test_a_spool_is_drained_in_the_order_of_time_and_each_event_once(store: Store) -> None:
+    """A8."""
     Feed(store)(payload("SessionStart"))
     (directory,) = store.session_directories()
     with locked(directory.log):

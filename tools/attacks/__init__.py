@@ -36,4 +36,10 @@ with the table of `scoring`.
 `model`             a real store against a simple model of it, in any order of acts and harms
 `model_…`           its parts: bytes, world, appending, harms, tables, projecting, keeping, machine
 `memory_tables`     tables in memory, and lines to fill them with
+
+`databases`         harm to a database's files: every cut, flipped bits, write-ahead logs
+`databases_held`    somebody else has the database open
+`databases_kills`   its writer killed in a transaction, a checkpoint, a replay
+`databases_layouts`, `databases_limits`  other versions; too little memory, a full disk
+`databases_image`, `databases_looks`     a database and its logs; what is made of it, and must be
 """
