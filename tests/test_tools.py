@@ -147,23 +147,6 @@ def test_the_benchmark_prints_a_table_and_appends_a_line_per_result(
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_the_benchmark_sees_a_daemon_show_lines_and_be_idle(
-    repository: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "results.jsonl"
-    small = ("--scale", "0.001", "--directory", str(tmp_path / "work"), "--out", str(out))
-
-    bench = run_tool(repository, "bench.py", "visible", "idle", *small)
-
-    assert bench.returncode == 0, bench.stderr
-    visible, late, cpu, memory, _ = [json.loads(line) for line in out.read_text().splitlines()]
-    assert len(visible["values"]) == 2
-    assert late["values"] == [max(visible["values"])]
-    assert cpu["median"] >= 0
-    assert memory["median"] > 1
-    assert [r["target"]["number"] for r in (late, cpu, memory)] == ["P10", "P13", "P13"]
-
-
 def test_the_benchmark_asks_the_same_sql_as_the_commands(repository: Path, tmp_path: Path) -> None:
     out = tmp_path / "results.jsonl"
     small = ("--repeat", "1", "--scale", "0.001", "--directory", str(tmp_path / "work"))

@@ -21,6 +21,11 @@ import threading
 import time
 from pathlib import Path
 
+from attacks.databases import bits, databases
+from attacks.databases_held import held
+from attacks.databases_kills import database_kills
+from attacks.databases_limits import full_disk, little_memory
+from attacks.exhaustion import exhaustion
 from attacks.fuzz import fuzz
 from attacks.kills import stopped_holders, writers
 from attacks.kills_projecting import daemons, projectors, rebuilds
@@ -46,6 +51,13 @@ ATTACKS = {
     "power_cuts": Weighted(power_cuts, 12),
     "fuzz": Weighted(fuzz, 12),
     "system_calls": Weighted(system_calls, 4),
+    "exhaustion": Weighted(exhaustion, 2),
+    "bits": Weighted(bits, 2),
+    "databases": Weighted(databases, 2),
+    "database_kills": Weighted(database_kills, 1),
+    "little_memory": Weighted(little_memory, 0.5),
+    "full_disk": Weighted(full_disk, 0.5),
+    "held": Weighted(held, 0.5),
     "short_writes": Weighted(short_writes, 0.5),
     "cuts": Weighted(cuts_then_append, 0.5),
     "flips": Weighted(flipped_bits, 0.5),
