@@ -47,6 +47,7 @@ def look(store: Store, expected: Expected, directory: Path) -> list[str]:
 
 
 def test_a_sound_store_has_no_violation(store: Store, tmp_path: Path) -> None:
+    """A1, C1."""
     expected = fill(store)
     assert look(store, expected, tmp_path) == []
     assert look(store, expected, tmp_path) == [], "nor after its own appends"
