@@ -14,6 +14,7 @@ from provenance_log.reader import START, ReadPosition, read_chunk
 from provenance_log.redaction_marks import agree
 
 _GIVEN_AT_APPEND = ("action_id", "prev")
+_MARKER_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,16 @@ class FoundEvent:
 class EventIndex:
     """Event id → (offset, length) of its first line; grows with the log, about 200 bytes an event.
 
-    Reads only what was added since the last call. A log that shrank, or in which an event is no
-    longer where it was, is read from its start.
+    Reads only what was added since the last call. A log that shrank, that has other bytes where
+    the last call ended (it was cut and has grown again), or in which an event is no longer where
+    it was, is read from its start.
     """
 
     def __init__(self) -> None:
         """Start with nothing read."""
         self._position: ReadPosition = START
+        self._marker = b""
+        """The bytes before the position; the end of a line of ours names the one before."""
         self._spans: dict[str, tuple[int, int]] = {}
         self._is_wary = False
         """Set once a line was found that has an id but is no action, or has changed."""
@@ -60,7 +64,7 @@ class EventIndex:
 
     def catch_up(self, fd: int) -> None:
         """Read the complete lines that were added since the last call."""
-        if os.fstat(fd).st_size < self._position.offset:
+        if self._bytes_before_position(fd) != self._marker:
             self._forget()
         while True:
             chunk = read_chunk(fd, self._position)
@@ -70,7 +74,8 @@ class EventIndex:
                     self._spans.setdefault(event_id, (raw.offset, raw.length))
             self._position = chunk.end
             if chunk.at_end:
-                return
+                break
+        self._marker = self._bytes_before_position(fd)
 
     def find(self, fd: int, event_id: str) -> FoundEvent | None:
         """Return the first event with this id among the lines read so far."""
@@ -97,8 +102,13 @@ class EventIndex:
             return None
         return FoundEvent(value, offset, length, line_hash(line))
 
+    def _bytes_before_position(self, fd: int) -> bytes:
+        length = min(_MARKER_BYTES, self._position.offset)
+        return os.pread(fd, length, self._position.offset - length)
+
     def _forget(self) -> None:
         self._position = START
+        self._marker = b""
         self._spans.clear()
 
 

@@ -139,3 +139,18 @@ def test_an_event_that_changed_places_with_another_is_found_where_it_is(log: Pat
 
     assert found is not None
     assert (found.offset, found.value["database_event_id"]) == (len(second) + 1, "a")
+
+
+def test_log_that_was_cut_and_has_grown_beyond_its_old_length_is_read_again(
+    log: Path, fd: int
+) -> None:
+    """A7: an event that came back with the new lines is not written once more."""
+    events = EventIndex()
+    add(log, line(1, database_event_id="old"))
+    events.catch_up(fd)
+    content = b"".join(line(n, database_event_id=f"new-{n}") + b"\n" for n in range(1, 6))
+    log.write_bytes(content)
+
+    events.catch_up(fd)
+
+    assert [event for event in ("old", "new-1", "new-5") if event in events] == ["new-1", "new-5"]
