@@ -74,7 +74,7 @@ def _write(value: object, session_directory: Path) -> dict[str, Any]:
             with suppress(FileExistsError):  # another thread or process made it in between
                 files.make_directory(directory)
         blob = directory / digest
-        if not files.create_atomically(blob, data):
+        if blob.exists() or not files.create_atomically(blob, data):
             files.write_atomically(blob, data)  # it may have been damaged since
     except OSError as error:
         message = f"the payload can't be kept: {error.strerror or error}"

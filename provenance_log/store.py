@@ -174,7 +174,7 @@ class Store:
             self.by_id_dir.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
             entry = self.by_id_dir / index_entry_name(session_id)
             content = f"{name}\n".encode()
-            if not files.create_atomically(entry, content):
+            if entry.exists() or not files.create_atomically(entry, content):
                 files.write_atomically(entry, content)
         except OSError as error:
             raise _not_writable(self.by_id_dir, error) from error
