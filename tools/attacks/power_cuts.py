@@ -31,7 +31,7 @@ from provenance_log.store import SessionDirectory, Store, initialise_store, open
 
 CUTS = 10
 """Of one recording."""
-_LEFT = r"^\.index\.jsonl\.|^\.copy-[0-9a-f]{8}$|-pending"
+_LEFT = r"^\.(index\.jsonl|\d{4}-\d\d\.tar\.xz)\.|^\.(copy|archived)-|-pending"
 """What the next copy or archiving removes."""
 _SETTINGS = ("README.md", "action-types.yaml", "metadata-schema.json", "manifest-template.yaml")
 
