@@ -29,6 +29,8 @@ class Copy:
 
     path: Path
     checkpoint: Checkpoint
+    is_continued: bool
+    """True when the log, under this name, begins as the stored checkpoint says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,16 @@ class Comparisons:
     """Compares copies, and remembers how far two of them are known to agree.
 
     A live session beside an old copy of itself would otherwise be compared from its start with
-    every batch.
+    every batch. What is known of a log is forgotten as soon as another one has its name, whose
+    generation may be the same: of a log that was archived, or forgotten, no checkpoint is left.
     """
 
     def __init__(self) -> None:
-        self._agreed: dict[tuple[str, int, str, int], Difference] = {}
+        self._agreed: dict[tuple[str, str], Difference] = {}
 
     def choose(self, copies: Sequence[Copy]) -> Choice:
         """Return which of two or more copies is projected; raises OSError."""
+        self._forget({copy.checkpoint.log for copy in copies if not copy.is_continued})
         chosen = min(copies, key=_precedence)
         others: list[Checkpoint] = []
         incidents: list[Incident] = []
@@ -72,13 +76,15 @@ class Comparisons:
 
     def _first_difference(self, left: Copy, right: Copy) -> Difference | None:
         """Return where two copies part; None where one is a beginning of the other."""
-        pair = (left.checkpoint, right.checkpoint)
-        key = (pair[0].log, pair[0].generation, pair[1].log, pair[1].generation)
+        key = (left.checkpoint.log, right.checkpoint.log)
         known = self._agreed.get(key, Difference(1, 0))
-        limit = min(checkpoint.line_offset for checkpoint in pair)
+        limit = min(left.checkpoint.line_offset, right.checkpoint.line_offset)
         parted, agreed = _compare(left.path, right.path, known, limit)
         self._agreed[key] = agreed
         return parted
+
+    def _forget(self, logs: set[str]) -> None:
+        self._agreed = {pair: at for pair, at in self._agreed.items() if logs.isdisjoint(pair)}
 
 
 def _precedence(copy: Copy) -> tuple[int, bytes]:

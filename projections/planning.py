@@ -44,6 +44,11 @@ class Member:
     is_changed: bool
     size_bytes: int
 
+    @property
+    def is_continued(self) -> bool:
+        """Say whether the log begins as what was stored under its name."""
+        return self.origin is not None and self.origin.log == self.checkpoint.log
+
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
@@ -324,7 +329,7 @@ class _Survey:
         """Return a copy that can be compared; one that can't be read must not hold up the rest."""
         try:
             limit = self._limits.get(member.checkpoint.log)
-            return Copy(member.path, _read_to_end(member, limit))
+            return Copy(member.path, _read_to_end(member, limit), member.is_continued)
         except (OSError, LogUnsafe) as error:
             self._problems.append(str(error))
             return None

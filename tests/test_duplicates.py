@@ -108,6 +108,28 @@ def test_a_live_session_beside_an_old_copy_is_followed(store: Store, tables: Con
     assert dump_tables(tables) == rebuilt(store)
 
 
+def test_another_fork_under_the_name_of_one_that_went_is_compared_from_its_start(
+    store: Store, tables: Connection
+) -> None:
+    """D2, C1: what was known of the log that had the name before counts no more."""
+    log = Log(store, "a", "s")
+    log.add()
+    shutil.copytree(log.path.parent, store.sessions_dir / "b")
+    log.add()
+    log.add()
+    projector = Projector(store)
+    projector.run(tables)
+    shutil.rmtree(store.sessions_dir / "b")
+    projector.run(tables)
+    fork = Log(store, "b", "s")
+    fork.add(tool="Theirs")
+    fork.add(tool="Theirs")
+    projector.run(tables)
+    told = [(row["kind"], row["line_number"]) for row in rows_of(tables, "incidents", "*")]
+    assert told == [("fork", 2), ("gone", 2)]
+    assert dump_tables(tables) == rebuilt(store)
+
+
 def test_a_copy_that_can_not_be_read_does_not_hold_up_the_session(
     store: Store, tables: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
