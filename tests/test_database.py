@@ -1,6 +1,7 @@
 """What can be in the way of a database, and what the error says."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -229,3 +230,31 @@ def test_too_little_memory_is_told_and_no_line_is_taken_for_bad(
     assert catch_up(store).quarantined == 0
     with connect(store.database, read_only=True) as connection:
         assert dump_tables(connection) == rebuilt(store)
+
+
+BE_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from projections.database import connect
+connection = connect(Path(sys.argv[1]), read_only=False)
+connection.create("theirs", "SELECT 42 AS answer")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 1, 100, 10_000])
+def test_what_a_killed_writer_left_is_gone_after_a_run_that_has_nothing_to_do(
+    store: Store, kept_bytes: int
+) -> None:
+    """B2: also when a power cut tore the only transaction; what was committed is in the file."""
+    Log(store, "a", "s")
+    catch_up(store)
+    command = [sys.executable, "-c", BE_KILLED, str(store.database)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    wal = store.database.with_name("provenance.duckdb.wal")
+    whole_bytes = wal.stat().st_size
+    os.truncate(wal, min(kept_bytes, whole_bytes))
+    assert catch_up(store).lines == 0
+    assert not wal.exists()
+    with connect(store.database, read_only=True) as connection:
+        assert ("theirs" in connection.table_names()) == (kept_bytes >= whole_bytes)
