@@ -219,7 +219,8 @@ def _write(store: Store, file: ExpectedFile, path: Path, outcome: _Outcome) -> N
         if file.log is not None or file.session_id is None:
             # Only a projector writes it, and there is one; recorders write `indices/by-id` too.
             files.remove_unfinished(path)
-        files.write_atomically(path, file.content)
+        if standing == "different" or not files.create_atomically(path, file.content):
+            files.write_atomically(path, file.content)
         outcome.written.append(path)
 
 

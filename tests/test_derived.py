@@ -319,7 +319,7 @@ def test_refused_write_is_reported_and_the_next_refresh_tries_again(
         raise OSError(code, os.strerror(code), str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr(files, "write_atomically", refuse)
+        patched.setattr(files, "create_atomically", refuse)
         report = refreshed(projected)
     assert report.failed == (NotWritten(manifest, os.strerror(code), "id-a"),)
 
