@@ -220,6 +220,8 @@ def _created(target: _Target, acked: set[str], begun: set[str]) -> Iterator[Expe
         missing -= found
     if missing:
         target.complaints.append(f"acknowledged, and in no log: {sorted(missing)}")
+    if acked and target.store.find_session(f"session-{target.name}") is None:
+        target.complaints.append(f"acknowledged, but not found by its id: {sorted(acked)}")
 
 
 def _whole_logs(original: Store, store: Store) -> Iterator[Expected]:
