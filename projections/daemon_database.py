@@ -78,7 +78,7 @@ class ClosedDatabase:
         try:
             with rebuild.open_database(self._store, wait_s=_HELD_WAIT_S) as connection:
                 # It may have been cut while we waited for whoever had it, and DuckDB opens it all
-                # the same. Opening changes nothing of a file that is there.
+                # the same. Opening changes nothing of a file that no killed writer left a log of.
                 file = None if expected is None else expected[0]
                 if file is not None and _status(self._store.database) != file:
                     raise DatabaseChanged

@@ -190,7 +190,11 @@ class Connection:
         return {name for (name,) in self.execute(sql)}
 
     def close(self) -> None:
-        """Close the database; the last close writes its log into the file. Safe to call twice."""
+        """Close the database. Safe to call twice.
+
+        The last close writes what this process committed from its log into the file; for what
+        another one left there see `connect`.
+        """
         with self._named_errors():
             self._inner.close()
 
@@ -224,7 +228,8 @@ class Connection:
 def connect(path: Path, *, read_only: bool, wait_s: float = WAIT_S) -> Connection:
     """Open a database and wait up to `wait_s` seconds while somebody else has it open.
 
-    Opened for writing, a missing file is made, whole or not at all; its directory must exist.
+    Opened for writing, a missing file is made, whole or not at all; its directory must exist. A
+    write-ahead log that a killed writer left is put into the file then, which changes it.
     Raises `DatabaseHeld` (naming the holder), `DatabaseCorrupt`, `DatabaseNewer`, `NotADatabase`,
     or `ProvlogError` for a path that can't be opened at all.
     """

@@ -15,7 +15,7 @@ Score = Callable[[list[Attacked]], None]
 def test_a_database_that_is_cut_at_any_4_kib_is_noticed_and_healed(
     tmp_path: Path, score: Score
 ) -> None:
-    """C3, F54: 400 of the 1,027 cuts of a file of 4 MB, all of them in a soak run."""
+    """C3, F54: 400 of the 1,027 cuts of a file of 4 MB, from all over it."""
     score(cuts(Effort(tmp_path, seed=1, times=400)))
 
 
