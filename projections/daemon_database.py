@@ -78,12 +78,13 @@ class ClosedDatabase:
         try:
             with rebuild.open_database(self._store, wait_s=_HELD_WAIT_S) as connection:
                 # It may have been cut while we waited for whoever had it, and DuckDB opens it all
-                # the same. Opening changes nothing of a file that no killed writer left a log of.
+                # the same. Opening changes nothing of the file.
                 file = None if expected is None else expected[0]
                 if file is not None and _status(self._store.database) != file:
                     raise DatabaseChanged
                 before = _identity(self._store.database)
                 yield connection
+                connection.empty_leftover_log()
         finally:
             # One that was deleted or replaced under our hands is not the one we wrote to.
             is_same = before is not None and before == _identity(self._store.database)

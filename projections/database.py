@@ -45,11 +45,11 @@ _NEW = ".rebuild-new-"
 """Begins as what a killed rebuild leaves, and is removed with it."""
 _NOT_REPLAYED = "Failure while replaying WAL file"
 
-# What a killed writer left is replayed at the open, but a close does not always put it into the
-# file; and where no transaction in it is whole, a checkpoint does nothing until one was written.
-_PUT_INTO_THE_FILE = (
+# Where no transaction in a log that a killed writer left is whole, a checkpoint does nothing with
+# it until one was written.
+_A_TRANSACTION = (
     "BEGIN; CREATE TABLE provenance_nothing (nothing INTEGER); "
-    "DROP TABLE provenance_nothing; COMMIT; CHECKPOINT"
+    "DROP TABLE provenance_nothing; COMMIT"
 )
 
 # Nothing is ever fetched from the network, whatever a query or a file at the path asks for.
@@ -76,10 +76,14 @@ class Connection:
     used by one thread at a time.
     """
 
-    def __init__(self, path: Path, inner: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self, path: Path, inner: duckdb.DuckDBPyConnection, *, has_leftover: bool = False
+    ) -> None:
         """Use `connect` instead."""
         self.path = path
         self._inner = inner
+        self._has_leftover = has_leftover
+        """True where a killed writer's write-ahead log was there before anything was done."""
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows."""
@@ -178,8 +182,22 @@ class Connection:
         return int(self.execute(f"SELECT count(*) FROM {table}")[0][0])
 
     def checkpoint(self) -> None:
-        """Write what is in the write-ahead log into the database's own file."""
+        """Write what is in the write-ahead log into the database's own file, and remove the log.
+
+        Raises `DatabaseCorrupt` where what is in the file can't be read for it.
+        """
+        if self._has_leftover:
+            self.execute(_A_TRANSACTION)
         self.execute("FORCE CHECKPOINT")
+
+    def empty_leftover_log(self) -> None:
+        """Checkpoint where a killed writer's log was found at the open; a close may leave it.
+
+        For the end of work that succeeded: who refuses a damaged database leaves its bytes alone,
+        and tables that are damaged can still be dropped before.
+        """
+        if self._has_leftover:
+            self.checkpoint()
 
     def table_names(self) -> set[str]:
         """Return the names of the tables in the main schema of this database."""
@@ -193,7 +211,7 @@ class Connection:
         """Close the database. Safe to call twice.
 
         The last close writes what this process committed from its log into the file; for what
-        another one left there see `connect`.
+        another one left there see `empty_leftover_log`.
         """
         with self._named_errors():
             self._inner.close()
@@ -228,8 +246,7 @@ class Connection:
 def connect(path: Path, *, read_only: bool, wait_s: float = WAIT_S) -> Connection:
     """Open a database and wait up to `wait_s` seconds while somebody else has it open.
 
-    Opened for writing, a missing file is made, whole or not at all; its directory must exist. A
-    write-ahead log that a killed writer left is put into the file then, which changes it.
+    Opened for writing, a missing file is made, whole or not at all; its directory must exist.
     Raises `DatabaseHeld` (naming the holder), `DatabaseCorrupt`, `DatabaseNewer`, `NotADatabase`,
     or `ProvlogError` for a path that can't be opened at all.
     """
@@ -238,7 +255,8 @@ def connect(path: Path, *, read_only: bool, wait_s: float = WAIT_S) -> Connectio
     misled_count = 0
     while True:
         try:
-            return Connection(path, _open(path, read_only=read_only))
+            inner = _open(path, read_only=read_only)
+            return Connection(path, inner, has_leftover=not read_only and _has_wal(path))
         except (duckdb.Error, RuntimeError) as error:
             left_s = deadline - time.monotonic()
             if left_s <= 0 or HELD not in str(error):
@@ -271,18 +289,11 @@ def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         return _open_for_reading(path)
     if not path.exists():
         _make_empty(path.resolve())
-    return _open_for_writing(path)
+    return duckdb.connect(str(path), config=dict(_WRITER_SETTINGS))
 
 
-def _open_for_writing(path: Path) -> duckdb.DuckDBPyConnection:
-    inner = duckdb.connect(str(path), config=dict(_WRITER_SETTINGS))
-    try:
-        if path.with_name(f"{path.name}.wal").exists():
-            inner.execute(_PUT_INTO_THE_FILE)
-    except BaseException:
-        inner.close()
-        raise
-    return inner
+def _has_wal(path: Path) -> bool:
+    return path.with_name(f"{path.name}.wal").exists()
 
 
 def _make_empty(path: Path) -> None:
@@ -311,7 +322,8 @@ def _open_for_reading(path: Path) -> duckdb.DuckDBPyConnection:
         if _NOT_REPLAYED not in str(error):
             raise
     # DuckDB 1.4 can't always replay what a killed writer left without writing.
-    _open_for_writing(path).close()
+    with duckdb.connect(str(path), config=dict(_WRITER_SETTINGS)) as inner:
+        inner.execute(f"{_A_TRANSACTION}; FORCE CHECKPOINT")
     return duckdb.connect(str(path), read_only=True, config=dict(_SETTINGS))
 
 

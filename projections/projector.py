@@ -70,7 +70,9 @@ def catch_up(
             kept = prepare_tables(connection)
             stale = layout.stale_tables(connection)
             if not stale:
-                return _catch_up(store, connection, kept, on_progress)
+                report = _catch_up(store, connection, kept, on_progress)
+                connection.empty_leftover_log()
+                return report
         made = rebuild.rebuild_locked(store, wait_s=wait_s, on_progress=on_progress)
         return _report(made.tally, made.problems, made.derived, tuple(stale), made.kept_tables)
 
