@@ -166,7 +166,13 @@ class Connection:
         self.execute(f"INSERT INTO {table} BY NAME {select}")
 
     def delete_sessions(self, table: str, relation: str) -> None:
-        """Delete the rows of the sessions that a relation of session ids names."""
+        """Delete the rows of the sessions that a relation of session ids names.
+
+        The first statement reads the table's indexes, in one thread, and raises `DatabaseCorrupt`
+        where that fails: of two threads, one would raise and the other wait for it for ever
+        (`TableIndexList::Bind` of DuckDB 2.0.0).
+        """
+        self.execute(f"DELETE FROM {table} WHERE false")
         self.execute(f"DELETE FROM {table} WHERE session_id IN (FROM {relation})")
 
     def create(self, table: str, select: str) -> None:
