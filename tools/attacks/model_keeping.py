@@ -37,6 +37,7 @@ def archive(world: World, name: str, *, keep_rows: bool) -> None:
         len(world.sessions()[session_id]) > 1
         or _is_doubtful(world, name)
         or world.places[name].form != "plain"
+        or _has_shared_file(world, name)
     )
     standing = world.archived.get(session_id)
     if outcome.state == "archived":
@@ -46,6 +47,12 @@ def archive(world: World, name: str, *, keep_rows: bool) -> None:
     else:
         # What is archived already is not replaced by a directory that lacks some file of it.
         assert is_refused or standing is not None, f"{name} was not archived: {outcome}"
+
+
+def _has_shared_file(world: World, name: str) -> bool:
+    """Say whether a file of a directory has a name elsewhere, as a rotated log may have one."""
+    files = world.directory(name).path.iterdir()
+    return any(file.lstat().st_nlink > 1 for file in files if not file.is_dir())
 
 
 def _is_doubtful(world: World, name: str) -> bool:
