@@ -32,9 +32,14 @@ _MAGIC_OFFSET = 8
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 _NO_MEMORY = (
     "Out of Memory Error",
+    # What it says behind another word, as in "Failed to commit: could not allocate block".
+    "could not allocate block",
     "failed to pin block",
     "failed to allocate data",
     "failed to offload data block",
+    "failed to reserve memory",
+    "failed to resize block",
+    "Failed to allocate block",
 )
 _DENIED = ("Permission denied", "Read-only file system", "Operation not permitted")
 _CORRUPT = (

@@ -22,6 +22,7 @@ from projections import database
 from projections.database import connect
 from projections.dump import dump_tables
 from projections.projector import catch_up
+from projections.refusals import StatementRefused, refusal
 from provenance_log.errors import (
     DatabaseCorrupt,
     DatabaseHeld,
@@ -230,6 +231,26 @@ def test_too_little_memory_is_told_and_no_line_is_taken_for_bad(
     assert catch_up(store).quarantined == 0
     with connect(store.database, read_only=True) as connection:
         assert dump_tables(connection) == rebuilt(store)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Out of Memory Error: failed to pin block of size 256.0 KiB (4.7 MiB/4.7 MiB used)",
+        "TransactionContext Error: Failed to commit: could not allocate block of size 256.0 KiB",
+        "Failed to commit: failed to reserve memory data of size 1.0 MiB",
+        "failed to resize block from 256.0 KiB to 1.0 MiB",
+        "Failed to allocate block of 262144 bytes (bad allocation)",
+    ],
+)
+def test_whatever_duckdb_lacks_memory_for_is_told_with_what_to_do(told: str) -> None:
+    """B3, F58: and is not taken for a statement that a line is to blame for."""
+    error = refusal(Path("x.duckdb"), duckdb.Error(told), is_open=True)
+    assert not isinstance(error, StatementRefused)
+    assert "too little memory" in error.message
+    assert error.hint == (
+        "free some memory and disk space and run `provlog project` again: nothing is lost"
+    )
 
 
 BE_KILLED = """
