@@ -29,6 +29,7 @@ def archive(world: World, name: str, *, keep_rows: bool) -> None:
     session_id = session_of(data)
     if session_id is None:
         return
+    is_shared = _has_shared_file(world, name)
     options = ArchiveOptions(keep_rows=keep_rows)
     choice = ArchiveChoice((name,), with_unfinished=True)
     report = archive_sessions(world.store, choice, options)
@@ -37,7 +38,7 @@ def archive(world: World, name: str, *, keep_rows: bool) -> None:
         len(world.sessions()[session_id]) > 1
         or _is_doubtful(world, name)
         or world.places[name].form != "plain"
-        or _has_shared_file(world, name)
+        or is_shared
     )
     standing = world.archived.get(session_id)
     if outcome.state == "archived":
