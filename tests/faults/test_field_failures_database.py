@@ -34,7 +34,10 @@ DIE_AT_CLOSE = """if True:
     from projections.rebuild import rebuild
     from provenance_log.store import open_store
 
-    database.Connection.close = lambda _self: os.kill(os.getpid(), signal.SIGKILL)
+    def die(_self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    database.Connection.empty_leftover_log = database.Connection.close = die
     store = open_store(Path(sys.argv[2]), Path(sys.argv[3]))
     {"catch_up": catch_up, "rebuild": rebuild}[sys.argv[1]](store)
 """
