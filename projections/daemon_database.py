@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from projections import layout, rebuild
 from projections.daemon_notices import Notice
-from projections.database import connect
+from projections.database import connect, wal_of
 from projections.projector import prepare_tables
 from projections.work import Projector
 from provenance_log.errors import DatabaseCorrupt, NotADatabase
@@ -176,7 +176,7 @@ class ClosedDatabase:
 
 def _signature(database: Path) -> _Signature:
     """Return what tells whether anybody wrote to the database, without opening it."""
-    return tuple(map(_status, (database, database.with_name(f"{database.name}.wal"))))
+    return tuple(map(_status, (database, wal_of(database))))
 
 
 def _is_shorter(found: _Signature, left: _Signature | None) -> bool:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from projections.columns import Column, Fields, Kind
 
-__all__ = ["Connection", "StatementRefused", "connect", "load_sql"]
+__all__ = ["Connection", "StatementRefused", "connect", "load_sql", "wal_of"]
 
 WAIT_S = 10.0
 """How long a command waits for a database that somebody else has open."""
@@ -262,7 +262,7 @@ def connect(path: Path, *, read_only: bool, wait_s: float = WAIT_S) -> Connectio
     while True:
         try:
             inner = _open(path, read_only=read_only)
-            return Connection(path, inner, has_leftover=not read_only and _has_wal(path))
+            return Connection(path, inner, has_leftover=not read_only and wal_of(path).exists())
         except (duckdb.Error, RuntimeError) as error:
             left_s = deadline - time.monotonic()
             if left_s <= 0 or HELD not in str(error):
@@ -273,6 +273,11 @@ def connect(path: Path, *, read_only: bool, wait_s: float = WAIT_S) -> Connectio
         longest_s = min(left_s, pause_s * random.uniform(0.5, 1.0))  # noqa: S311
         _pause(path, longest_s, is_told=misled_count < _MISLED_MAX)
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+def wal_of(path: Path) -> Path:
+    """Return where DuckDB keeps the write-ahead log of a database; it need not be there."""
+    return path.with_name(f"{path.name}.wal")
 
 
 def _pause(path: Path, longest_s: float, *, is_told: bool) -> None:
@@ -296,10 +301,6 @@ def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     if not path.exists():
         _make_empty(path.resolve())
     return duckdb.connect(str(path), config=dict(_WRITER_SETTINGS))
-
-
-def _has_wal(path: Path) -> bool:
-    return path.with_name(f"{path.name}.wal").exists()
 
 
 def _make_empty(path: Path) -> None:

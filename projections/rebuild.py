@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from projections import layout
 from projections.archived import Away
 from projections.daemon_state import state_path
-from projections.database import WAIT_S, connect
+from projections.database import WAIT_S, connect, wal_of
 from projections.definitions import INCIDENTS, TABLES
 from projections.dump import differing_rows, dump_tables
 from projections.freshness import NOTHING_TO_REFRESH, Refreshed, refresh_files
@@ -191,10 +191,6 @@ def _file_of(store: Store) -> Path:
     return store.database.resolve()
 
 
-def _wal_of(database: Path) -> Path:
-    return database.with_name(f"{database.name}.wal")
-
-
 def _look_at_old(store: Store, *, verify: bool, wait_s: float) -> _Old:
     if not store.database.exists():
         return _Old()
@@ -325,7 +321,7 @@ def _set_aside(database: Path) -> Path | None:
     while database.with_name(name).exists():
         number += 1
         name = f"{database.name}.corrupt-{moment}-{number}"
-    wal = _wal_of(database)
+    wal = wal_of(database)
     if wal.exists():
         files.replace_file(wal, database.with_name(f"{name}.wal"))
     if not database.exists():
