@@ -40,16 +40,16 @@ from attacks.short_writes import short_writes
 from attacks.system_calls import system_calls
 
 ATTACKS = {
-    "model": Weighted(model, 54),
-    "writers": Weighted(writers, 11),
+    "model": Weighted(model, 66),
+    "writers": Weighted(writers, 9),
     "recorders": Weighted(recorders, 6),
     "drainers": Weighted(drainers, 2),
     "projectors": Weighted(projectors, 3),
     "rebuilds": Weighted(rebuilds, 2),
     "daemons": Weighted(daemons, 2),
     "stops": Weighted(stopped_holders, 0.5),
-    "power_cuts": Weighted(power_cuts, 10),
-    "fuzz": Weighted(fuzz, 12),
+    "power_cuts": Weighted(power_cuts, 9),
+    "fuzz": Weighted(fuzz, 10),
     "system_calls": Weighted(system_calls, 4),
     "exhaustion": Weighted(exhaustion, 2),
     "bits": Weighted(bits, 2),
