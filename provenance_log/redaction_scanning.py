@@ -89,8 +89,10 @@ class Scanner:
             if rule.name not in excluded:
                 for keyword in rule.keywords:
                     self._rules.setdefault(keyword, []).append((rank, rule))
-        own_stems = {form for name in secret_names for form in (name.lower(), _plain_name(name))}
-        self._own_names = frozenset(_plain_name(name) for name in secret_names)
+        # A name without letters and digits would be found everywhere, and every such name with it.
+        own = {name: plain for name in secret_names if (plain := _plain_name(name))}
+        own_stems = {form for name, plain in own.items() for form in (name.lower(), plain)}
+        self._own_names = frozenset(own.values())
         rules = [rule for rule in BUILT_IN_RULES if rule.name not in excluded]
         stems = (*ASSIGNMENT_STEMS, *sorted(own_stems))
         self._prefilter = Prefilter(rules, stems, self.names_secret)

@@ -176,6 +176,14 @@ class _Reader:
             raise self._refused(key, "is no list of texts")
         return value
 
+    def names(self, key: str) -> list[str]:
+        """Return a list of texts that have a letter or a digit in them."""
+        names = self.texts(key)
+        for name in names:
+            if not any(map(str.isalnum, name)):
+                raise self._refused(key, f"holds {name!r}, in which is no letter or digit")
+        return names
+
     def expressions(self, key: str) -> list[tuple[str, str]]:
         """Return named regular expressions that compile."""
         value = self._values.get(key) or {}
@@ -210,7 +218,7 @@ def _configuration(config: _Reader) -> dict[str, Any]:
                 redaction.expression("exclude_patterns", text)
                 for text in redaction.texts("exclude_patterns")
             ],
-            "secret_keys": redaction.texts("secret_keys"),
+            "secret_keys": redaction.names("secret_keys"),
         },
     }
 

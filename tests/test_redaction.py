@@ -189,6 +189,14 @@ def test_own_patterns_and_names_are_rules_as_well() -> None:
     ]
 
 
+def test_own_name_without_letters_and_digits_names_no_secret() -> None:
+    own = redactor(secret_keys=("", "__", "pin_code"))
+    details = own.redact(read({"__": "abcdef", "": "abcdef", "pinCode": "abcdef"}))["details"]
+
+    assert (details["__"], details[""]) == ("abcdef", "abcdef")
+    assert details["pinCode"].startswith("[redacted:secret-field:")
+
+
 def test_settings_of_the_store_hold_for_every_way_into_its_logs(store: Store) -> None:
     (store.root / CONFIG_NAME).write_text("redaction:\n  patterns:\n    lab: 'LAB-[0-9]{4}'\n")
     session = start_session(store, SessionHeader(agent_type="x", query="LAB-1234"))

@@ -106,6 +106,7 @@ INVALID = {
     "redaction:\n  patterns:\n    x: '('\n": "redaction.patterns.x is no regular expression",
     "redaction:\n  exclude_patterns: ['[']\n": "redaction.exclude_patterns is no regular",
     "redaction:\n  secret_keys: pin\n": "redaction.secret_keys is no list of texts",
+    "redaction:\n  secret_keys: [__]\n": "redaction.secret_keys holds '__', in which is no letter",
     "a: 1\na: 2\n": "line 2: the key 'a' is there twice",
     "a: !!python/name:os\n": "line 1: the tag ",
 }
