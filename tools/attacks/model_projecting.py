@@ -233,8 +233,8 @@ class OnDisk:
             path = self.world.directory(chosen.log).path / MANIFEST_NAME
             if chosen.log not in self.world.places or not any(map(value_of, lines_of(chosen.data))):
                 continue
-            if whole(self.world.data(chosen.log)) != chosen.data:
-                continue  # an archived session, whose directory is another's now
+            if whole(self.world.readable(chosen.log) or b"") != chosen.data:
+                continue  # an archived session, whose directory is another's now, or has a symlink
             content = path.read_bytes() if path.exists() else b""
             if content.startswith(BY_HAND) or b'"reconstructed":true' in chosen.data:
                 continue
