@@ -20,6 +20,7 @@ from projections.summary import render_summary
 from provenance_log import files
 from provenance_log.marker import ownership_reason
 from provenance_log.store import MANIFEST_NAME, SUMMARY_NAME, index_entry_name, is_safe_name
+from provenance_log.unnamed_files import make_anew
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -216,11 +217,12 @@ def _write(store: Store, file: ExpectedFile, path: Path, outcome: _Outcome) -> N
     elif standing == "equal":
         outcome.unchanged.append(path)
     else:
-        if file.log is not None or file.session_id is None:
-            # Only a projector writes it, and there is one; recorders write `indices/by-id` too.
-            files.remove_unfinished(path)
-        if standing == "different" or not files.create_atomically(path, file.content):
-            files.write_atomically(path, file.content)
+        if file.log is None and file.session_id is not None:
+            make_anew(path, file.content)  # recorders write `indices/by-id` too
+        else:
+            files.remove_unfinished(path)  # only a projector writes it, and there is one
+            if standing == "different" or not files.create_atomically(path, file.content):
+                files.write_atomically(path, file.content)
         outcome.written.append(path)
 
 

@@ -15,6 +15,7 @@ import orjson
 from provenance_log import files
 from provenance_log.errors import LogUnsafe, ProvlogError, StoreNotWritable
 from provenance_log.format import LINE_BYTES_MAX
+from provenance_log.unnamed_files import make_anew
 
 BLOBS_DIRECTORY = "blobs"
 MOVED_BYTES_MIN = 1024
@@ -73,9 +74,7 @@ def _write(value: object, session_directory: Path) -> dict[str, Any]:
         if not directory.is_dir():
             with suppress(FileExistsError):  # another thread or process made it in between
                 files.make_directory(directory)
-        blob = directory / digest
-        if blob.exists() or not files.create_atomically(blob, data):
-            files.write_atomically(blob, data)  # it may have been damaged since
+        make_anew(directory / digest, data)  # also in the place of one that was damaged since
     except OSError as error:
         message = f"the payload can't be kept: {error.strerror or error}"
         raise StoreNotWritable(message, path=directory) from error

@@ -221,8 +221,7 @@ def make_directories(directory: Path) -> None:
     """
     if directory.is_dir():
         return
-    if not directory.parent.is_dir():
-        make_directories(directory.parent)
+    make_directories(directory.parent)
     try:
         make_directory(directory)
     except FileExistsError:
@@ -233,10 +232,10 @@ def make_directories(directory: Path) -> None:
 def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> bool:
     """Make `path` hold `data`, as the old content or the new one at every moment.
 
-    Returns False, and touches nothing, where it held them already. A symlink at `path` is
-    replaced, never followed. Raises OSError and leaves no temporary file behind.
+    Returns False, and touches nothing, where it held them already. A symlink is replaced, never
+    followed. Raises OSError and leaves no temporary file behind.
     """
-    if _holds(path, data):
+    if holds(path, data):
         return False
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{_TEMPORARY_SUFFIX}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -305,7 +304,8 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _holds(path: Path, data: bytes) -> bool:
+def holds(path: Path, data: bytes) -> bool:
+    """Say whether `path` is a file, no symlink, with exactly this content that can be read."""
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_size != len(data):

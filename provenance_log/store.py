@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from provenance_log import files
 from provenance_log.errors import READ_HINT, ProvlogError, StoreNotFound, StoreNotWritable
 from provenance_log.reader import read_first_line, session_id_of_log
+from provenance_log.unnamed_files import make_anew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -173,9 +174,7 @@ class Store:
         try:
             self.by_id_dir.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
             entry = self.by_id_dir / index_entry_name(session_id)
-            content = f"{name}\n".encode()
-            if entry.exists() or not files.create_atomically(entry, content):
-                files.write_atomically(entry, content)
+            make_anew(entry, f"{name}\n".encode())
         except OSError as error:
             raise _not_writable(self.by_id_dir, error) from error
 
