@@ -139,11 +139,22 @@ def name_starts(stems: Iterable[AnyStr], lowered: AnyStr) -> list[int]:
         while position >= 0:
             before = lowered[max(0, position - NAME_LENGTH_MAX) : position]
             start = position - len(before) + len(before.rstrip(characters))
-            # In a text with escapes, the letter after a backslash is not of the name.
-            is_escape = start < position and lowered[start - 1 : start] == backslash
-            starts.add(start + is_escape)
+            if start < position and lowered[start - 1 : start] == backslash:
+                start += _escape_length(lowered[start:position])
+            starts.add(start)
             position = lowered.find(stem, position + len(stem))
     return sorted(starts)
+
+
+def _escape_length(after: AnyStr) -> int:
+    """Return how much behind a backslash is of an escape, and not of the name behind it."""
+    code = after[1:5]
+    is_code = len(code) == 4 and not code.strip(_hex_digits(code))
+    return 5 if is_code and after[:1] in ("u", b"u") else 1
+
+
+def _hex_digits(like: object) -> Any:
+    return _HEX.decode() if isinstance(like, str) else _HEX
 
 
 def _name_characters(like: object) -> Any:

@@ -189,6 +189,13 @@ def test_own_patterns_and_names_are_rules_as_well() -> None:
     ]
 
 
+@pytest.mark.parametrize("before", ["\x1b", "\x00", "A=1\x00", "\x7f", "\u2028", "\\u001b", "\\n"])
+def test_secret_whose_name_follows_a_character_that_is_escaped_is_found(before: str) -> None:
+    action = redactor().redact(read({"v": f"{before}passwd: r3t-s3xx9"}))
+
+    assert action["details"]["v"].startswith(f"{before}passwd: [redacted:secret-assignment:")
+
+
 def test_own_name_without_letters_and_digits_names_no_secret() -> None:
     own = redactor(secret_keys=("", "__", "pin_code"))
     details = own.redact(read({"__": "abcdef", "": "abcdef", "pinCode": "abcdef"}))["details"]
