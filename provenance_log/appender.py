@@ -10,31 +10,22 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from provenance_log import blobs, files
+from provenance_log import files
 from provenance_log.errors import (
     AppendNotWritten,
     AppendUnknown,
     IdConflict,
-    LineInvalid,
     WrongExpectedActionId,
 )
-from provenance_log.format import (
-    LINE_BYTES_MAX,
-    Body,
-    canonical_timestamp,
-    encode_body,
-    format_timestamp,
-)
 from provenance_log.log_end import LogEnd
-from provenance_log.placing import Appended, Durability, Prepared, moved, new_event_id, place
+from provenance_log.placing import Appended, Durability, Prepared, moved, place
+from provenance_log.preparing import prepare
 from provenance_log.reader import Tail, read_tail
 from provenance_log.redact import Redactor
 from provenance_log.store_redaction import redactor_for_log
 from provenance_log.sync_gate import SyncGate
-from provenance_log.values import representable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Appended", "Appender", "Durability"]
 
-_NUMBER_AND_PREV_BYTES = 80
+_DURABILITIES = frozenset(get_args(Durability))
+_What = TypeVar("_What")
 _appenders: weakref.WeakSet[Appender] = weakref.WeakSet()
 
 
@@ -53,7 +45,7 @@ class _OpenLog:
 
     def __init__(self, fd: int, status: os.stat_result) -> None:
         self.fd = fd
-        self.identity = (status.st_dev, status.st_ino)
+        self.inode, self.device = status.st_ino, status.st_dev
         self.tail: Tail | None = None
         self.gate = SyncGate(fd)
         self.is_name_synced = False
@@ -91,6 +83,8 @@ class Appender:
         needed; outside of a store, the default rules.
         """
         self.path = path.absolute()  # an agent may change its working directory
+        self._path_text = str(self.path)
+        self._directory = self.path.parent
         self._redactor = redactor
         self.durability: Durability = _checked(durability)
         self._mutex = threading.RLock()
@@ -141,7 +135,7 @@ class Appender:
         `append_many` and the plan raise, and `LockHeld` where the lock is not free in `wait_s`.
         """
         level = self.durability if durability is None else _checked(durability)
-        return self._locked(lambda log: self._write_planned(log, plan, level), level, wait_s)
+        return self._locked(self._write_planned, plan, None, level, wait_s)
 
     def has_event(self, event_id: str) -> bool:
         """Say whether an event of this id is in the log.
@@ -165,71 +159,55 @@ class Appender:
     def _prepare(self, action: Mapping[str, Any]) -> Prepared:
         if self._redactor is None:
             self._redactor = redactor_for_log(self.path)
-        value = self._redactor.redact(representable(action))
-        event_id = value.get("database_event_id")
-        timestamp = value.get("timestamp")
-        if timestamp is None:
-            value["timestamp"] = format_timestamp(datetime.now(UTC))
-        elif isinstance(timestamp, str):
-            value["timestamp"] = canonical_timestamp(timestamp)
-        if event_id is None:
-            value["database_event_id"] = new_event_id()
-        body = encode_body(value)
-        if _size_bytes(body) > LINE_BYTES_MAX:
-            value = blobs.move_large_members(value, self.path.parent)
-            body = encode_body(value)
-            if _size_bytes(body) > LINE_BYTES_MAX:
-                message = "longer than a line may be, even with its large members moved to blobs"
-                raise LineInvalid("too_long", message)
-        return Prepared(value, body, event_id, timestamp is None)
+        return prepare(action, self._redactor, self._directory)
 
     def _append(
         self, batch: list[Prepared], expected: int | None, durability: Durability | None
     ) -> list[Appended]:
         level = self.durability if durability is None else _checked(durability)
-        return self._locked(lambda log: self._write(log, batch, expected, level), level, None)
+        return self._locked(self._write, batch, expected, level, None)
 
     def _locked(
         self,
-        write: Callable[[_OpenLog], list[Appended]],
+        write: Callable[[_OpenLog, _What, int | None, Durability], list[Appended]],
+        what: _What,
+        expected: int | None,
         durability: Durability,
         wait_s: float | None,
     ) -> list[Appended]:
+        ticket = 0
         with self._mutex:
             if self._is_busy:
                 message = "called while this thread was appending, as from a signal handler"
                 raise AppendNotWritten(message, path=self.path)
             self._is_busy = True
             try:
-                log, placed, ticket = self._write_locked(write, durability, wait_s)
+                log = self._lock_current(wait_s)
+                placed = write(log, what, expected, durability)
+                if durability == "disk" and placed:
+                    ticket = log.gate.enter()
+            except OSError as error:
+                message = f"nothing was appended: {error.strerror or error}"
+                raise AppendNotWritten(message, path=self.path) from error
             finally:
-                self._is_busy = False
-        if durability == "disk" and placed:
+                self._release()
+        if ticket:
             self._sync(log, ticket, placed)
         return placed
 
-    def _write_locked(
-        self,
-        write: Callable[[_OpenLog], list[Appended]],
-        durability: Durability,
-        wait_s: float | None,
-    ) -> tuple[_OpenLog, list[Appended], int]:
+    def _release(self) -> None:
         try:
-            log = self._lock_current(wait_s)
-            placed = write(log)
-            return log, placed, log.gate.enter() if durability == "disk" and placed else 0
-        except OSError as error:
-            message = f"nothing was appended: {error.strerror or error}"
-            raise AppendNotWritten(message, path=self.path) from error
-        finally:
             # Also where a signal raised between the lock and the write: nobody else could append.
             if self._open is not None:
                 self._unlock(self._open)
+        finally:
+            self._is_busy = False
 
     def _write_planned(
         self,
         log: _OpenLog,
         plan: Callable[[LogEnd], Sequence[Mapping[str, Any]]],
+        _expected: int | None,
         durability: Durability,
     ) -> list[Appended]:
         tail = log.tail or read_tail(log.fd)
@@ -248,6 +226,8 @@ class Appender:
         if expected is not None and expected != tail.action_id + 1:
             message = f"the next action is {tail.action_id + 1}, not {expected}"
             raise WrongExpectedActionId(message, path=self.path)
+        if len(batch) == 1 and batch[0].event_id is None:
+            return self._write_lines(log, tail, batch, durability)
         given = [(i, item) for i, item in enumerate(batch) if item.event_id is not None]
         if not given:
             return self._write_lines(log, tail, batch, durability)
@@ -266,7 +246,8 @@ class Appender:
         end = files.append_bytes(log.fd, data, tail.size_bytes, self.path)
         if end != tail.size_bytes + len(data):
             return self._settle(log, batch, placed, end)
-        log.tail = Tail(end, placed[-1].hash, placed[-1].action_id, is_torn=False)
+        last = placed[-1]
+        log.tail = Tail(end, last.hash, last.action_id, is_torn=False)
         return placed
 
     def _settle(
@@ -320,14 +301,14 @@ class Appender:
                 log = self._open = _OpenLog(*files.open_log(self.path.parent, self.path.name))
             files.lock(log.fd, self.path, wait_s=wait_s)
             try:
-                status = os.lstat(self.path)
+                status = os.lstat(self._path_text)
             except OSError as error:
                 self._discard()
                 if isinstance(error, FileNotFoundError):
                     continue
                 message = f"the log can't be found: {error.strerror or error}"
                 raise AppendNotWritten(message, path=self.path) from error
-            if (status.st_dev, status.st_ino) == log.identity:
+            if status.st_ino == log.inode and status.st_dev == log.device:
                 if log.tail is not None and log.tail.size_bytes != status.st_size:
                     log.tail = None
                 return log
@@ -376,13 +357,9 @@ class Appender:
 
 
 def _checked(durability: Durability) -> Durability:
-    if durability not in get_args(Durability):
+    if durability not in _DURABILITIES:
         raise ValueError(f"durability is one of {get_args(Durability)}, not {durability!r}")
     return durability
-
-
-def _size_bytes(body: Body) -> int:
-    return len(body.head) + len(body.rest) + _NUMBER_AND_PREV_BYTES
 
 
 def _after_fork_in_child() -> None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import orjson
 
@@ -107,6 +106,11 @@ _ORDER = (
     "event_name",
     "database_event_id",
 )
+_PLAIN_ORDER = tuple(key for key in _ORDER if key not in {"entity_links", "database_event_id"})
+_PLAIN_TYPES = frozenset(ACTION_TYPES)
+_PLAIN_STATUSES = frozenset(STATUSES)
+_plain_shapes: set[tuple[tuple[str, ...], tuple[type, ...]]] = set()
+"""Those that were found to be plain: at most as many as there are choices of the known keys."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT_NUMBERS = orjson.OPT_STRICT_INTEGER
 
@@ -116,8 +120,7 @@ _TIME = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """An encoded action that still lacks its number and its link to the line before."""
 
     head: bytes
@@ -155,6 +158,46 @@ def encode_body(action: Mapping[str, Any]) -> Body:
     # The time was found to be ASCII without anything to escape.
     head = b'{"timestamp":"%b","action_id":' % action["timestamp"].encode()
     return Body(head, b"," + tail[1:-1] + b',"prev":"')
+
+
+def is_plain(action: Mapping[str, Any]) -> TypeGuard[dict[str, Any]]:
+    """Return True only where `encode_body` would take the action's own JSON for its line as it is.
+
+    That is so for known keys in their order with values of exactly their types, and without a
+    time and an id, which `plain_body` adds. The action must be one that JSON can hold.
+    """
+    if type(action) is not dict:
+        return False
+    shape = (tuple(action), tuple(map(type, action.values())))
+    if shape not in _plain_shapes:
+        if not _is_plain_shape(*shape):
+            return False
+        _plain_shapes.add(shape)
+    if (
+        action["type"] not in _PLAIN_TYPES
+        or action["status"] not in _PLAIN_STATUSES
+        or not action["tool"]
+        or not 0 <= action.get("duration_ms", 0) <= COLUMN_INTEGER_MAX
+    ):
+        return False
+    for path in action.get("files_affected", ()):  # noqa: SIM110  (half as dear as `all`)
+        if type(path) is not str:
+            return False
+    return True
+
+
+def plain_body(encoded: bytes, timestamp: bytes, event_id: bytes) -> Body:
+    """Return the body of a plain action, given its JSON, a canonical time and a new event id."""
+    return Body(
+        b'{"timestamp":"%b","action_id":' % timestamp,
+        b',%b,"database_event_id":"%b","prev":"' % (encoded[1:-1], event_id),
+    )
+
+
+def _is_plain_shape(keys: tuple[str, ...], types: tuple[type, ...]) -> bool:
+    known = dict.fromkeys(key for key in _PLAIN_ORDER if key in keys)
+    is_in_order = tuple(known) == keys and known.keys() >= _REQUIRED_OF_CALLER - {"timestamp"}
+    return is_in_order and types == tuple(_TYPES[key] for key in keys)
 
 
 def encode(action: Mapping[str, Any], *, action_id: int, prev: str) -> bytes:

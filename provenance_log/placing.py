@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from provenance_log.errors import LineInvalid
 from provenance_log.format import COLUMN_INTEGER_MAX, Body, line_hash
@@ -15,8 +13,7 @@ if TYPE_CHECKING:
 Durability = Literal["process", "disk"]
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(NamedTuple):
     """Where an action stands in the log, and what it survives."""
 
     action_id: int
@@ -30,8 +27,7 @@ class Appended:
     """True when the same event was in the log already and nothing was written."""
 
 
-@dataclass(slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """An action that is ready to be written, but for its number and its chain."""
 
     action: dict[str, Any]
@@ -46,29 +42,23 @@ def place(
     batch: list[Prepared], tail: Tail, durability: Durability
 ) -> tuple[bytes, list[Appended]]:
     """Number and chain new actions; return the bytes of the one write."""
-    pieces = [b"\n"] if tail.is_torn else []
-    offset = tail.size_bytes + len(pieces)
-    action_id, prev = tail.action_id, tail.prev
+    offset, prev, action_id, is_torn = tail
+    pieces = [b"\n"] if is_torn else []
+    offset += is_torn
     if action_id + len(batch) > COLUMN_INTEGER_MAX:
         raise LineInvalid("number_out_of_range", "the log has all the actions it can number")
     placed: list[Appended] = []
     for item in batch:
         action_id += 1
         line = item.body.line(action_id, prev)
+        length = len(line)
         prev = line_hash(line)
-        placed.append(Appended(action_id, offset, len(line), prev, durability))
+        placed.append(Appended(action_id, offset, length, prev, durability))
         pieces += (line, b"\n")
-        offset += len(line) + 1
+        offset += length + 1
     return b"".join(pieces), placed
 
 
 def moved(item: Appended, shift: int) -> Appended:
     """Return the same line some bytes further on."""
-    return replace(item, offset=item.offset + shift)
-
-
-def new_event_id() -> str:
-    """Return a random UUID (version 4) as text, as `uuid.uuid4` makes it but without its object."""
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    return item._replace(offset=item.offset + shift)

@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from provenance_log.errors import LineInvalid, LogUnsafe
 from provenance_log.format import (
@@ -75,8 +75,7 @@ class Chunk:
     """Bytes of an unterminated tail after `end`; 0 when the log goes on or ends whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
+class Tail(NamedTuple):
     """What an appender has to know of the end of a log."""
 
     size_bytes: int

@@ -76,6 +76,10 @@ class Redactor:
         self._scanner = _scanner(settings)
         self._key = key
 
+    def finds_nothing(self, data: bytes) -> bool:
+        """Return True only where `redact` returns the value that was encoded as it is."""
+        return not self._is_enabled or self._scanner.finds_nothing(data)
+
     def redact(self, action: dict[str, Any]) -> dict[str, Any]:
         """Return the action with a mark in the place of each secret, listed in its details.
 

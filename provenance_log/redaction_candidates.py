@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, AnyStr, NamedTuple
 
 from provenance_log.redaction_judging import NAME_LENGTH_MAX
 from provenance_log.redaction_rules import RUN_CHARACTERS, RUN_LENGTH_MIN, Rule
+from provenance_log.redaction_words import WordFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -71,6 +72,16 @@ class Prefilter:
         self._contexts = _by_gate((gate or word, word) for gate, word in contexts)
         self._stems = dict.fromkeys(stem.encode() for stem in stems)
         self._words = [*dict.fromkeys([*self._stems, *self._contexts])]
+        self._filter = WordFilter(self._words)
+
+    def finds_nothing(self, data: bytes) -> bool:
+        """Return True only where `of_json` finds nothing; the answer for almost every line."""
+        return (
+            self._filter.rules_out(data)
+            and data.find(b"%") < 0
+            and (data.find(b"\\") < 0 or data.find(b"\\\\u") < 0)
+            and not _runs(data)
+        )
 
     def of_json(self, data: bytes) -> Candidates:
         """Return what the texts in an encoded value may hold, those that are split among them."""
@@ -191,7 +202,7 @@ def _are_counts(stem: bytes, lowered: bytes) -> bool:
 
 def _runs(data: bytes) -> list[bytes]:
     """Return the long runs of token characters, of lines and items put together."""
-    if b'["' in data:
+    if data.find(b'["') >= 0:  # half as dear as `in`
         data = data.replace(b'","', b"")
     mapped = data.translate(_RUN_TABLE)
     runs: list[bytes] = []

@@ -116,6 +116,10 @@ class Scanner:
         """Return what the texts of an encoded value may hold; nothing else is in them."""
         return self._prefilter.of_json(data)
 
+    def finds_nothing(self, data: bytes) -> bool:
+        """Return True only where no text of an encoded value has to be looked at."""
+        return not self._user_rules and self._prefilter.finds_nothing(data)
+
     def hits(self, text: str, candidates: Candidates) -> list[Hit]:
         """Return the secrets in a text, in their order and without overlaps.
 

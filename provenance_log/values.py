@@ -35,7 +35,7 @@ def representable(action: Mapping[str, Any]) -> dict[str, Any]:
     tuples and sets become arrays, what is nested too deep, inside itself, or unknown becomes its
     text. `details._lossy` then lists the JSON paths that were changed. Never raises for a value.
     """
-    if _is_exact(action):
+    if exact_json(action) is not None:
         return dict(action)
     lossy = _Lossy()
     value = _object(action, "$", 1, lossy)
@@ -64,17 +64,19 @@ class _Lossy:
         return [*self.paths, f"and {more} more"] if more else self.paths
 
 
-def _is_exact(action: Mapping[str, Any]) -> bool:
+def exact_json(action: Mapping[str, Any]) -> bytes | None:
+    """Return the encoded action where every reader reads it as it is; else None."""
     try:
         encoded = orjson.dumps(action, option=orjson.OPT_STRICT_INTEGER)
     except TypeError:
-        return False
-    has_null = b"null" in encoded
+        return None
+    has_null = encoded.find(b"null") >= 0
     if not has_null and count_brackets(encoded) < DEPTH_MAX:
-        return True
+        return encoded
     value = orjson.loads(encoded)
     # orjson writes NaN and infinities as null, and then the value no longer equals its source.
-    return not nests_deeper(value, DEPTH_MAX - 1) and (not has_null or bool(value == action))
+    is_exact = not nests_deeper(value, DEPTH_MAX - 1) and (not has_null or bool(value == action))
+    return encoded if is_exact else None
 
 
 def _plain(value: object, path: str, depth: int, lossy: _Lossy) -> object:

@@ -66,6 +66,6 @@ def _stamp(moment_us: int) -> str:
 
 
 def _random_id() -> str:
-    from provenance_log.placing import new_event_id  # noqa: PLC0415
+    from provenance_log.stamping import new_event_id  # noqa: PLC0415
 
-    return new_event_id()
+    return new_event_id().decode()
