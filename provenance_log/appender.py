@@ -20,6 +20,7 @@ from provenance_log.errors import (
     WrongExpectedActionId,
 )
 from provenance_log.log_end import LogEnd
+from provenance_log.log_growth import tail_after
 from provenance_log.placing import Appended, Durability, Prepared, moved, place
 from provenance_log.preparing import prepare
 from provenance_log.reader import Tail, read_tail
@@ -47,6 +48,9 @@ class _OpenLog:
         self.fd = fd
         self.inode, self.device = status.st_ino, status.st_dev
         self.tail: Tail | None = None
+        """The end of the log, None where it has to be looked at."""
+        self.last_tail: Tail | None = None
+        """An end that the log had, of which others have appended since."""
         self.gate = SyncGate(fd)
         self.is_name_synced = False
         self._events: EventIndex | None = None
@@ -210,7 +214,7 @@ class Appender:
         _expected: int | None,
         durability: Durability,
     ) -> list[Appended]:
-        tail = log.tail or read_tail(log.fd)
+        tail = _tail_of(log)
         if tail.is_torn:
             tail = self._seal(log, tail)
         log.tail = tail
@@ -220,9 +224,7 @@ class Appender:
     def _write(
         self, log: _OpenLog, batch: list[Prepared], expected: int | None, durability: Durability
     ) -> list[Appended]:
-        if log.tail is None:
-            log.tail = read_tail(log.fd)
-        tail = log.tail
+        tail = log.tail = _tail_of(log)
         if expected is not None and expected != tail.action_id + 1:
             message = f"the next action is {tail.action_id + 1}, not {expected}"
             raise WrongExpectedActionId(message, path=self.path)
@@ -247,7 +249,7 @@ class Appender:
         if end != tail.size_bytes + len(data):
             return self._settle(log, batch, placed, end)
         last = placed[-1]
-        log.tail = Tail(end, last.hash, last.action_id, is_torn=False)
+        log.tail = log.last_tail = Tail(end, last.hash, last.action_id, is_torn=False)
         return placed
 
     def _settle(
@@ -354,6 +356,16 @@ class Appender:
         log, self._open = self._open, None
         if log is not None:
             os.close(log.fd)
+
+
+def _tail_of(log: _OpenLog) -> Tail:
+    if log.tail is not None:
+        return log.tail
+    if log.last_tail is not None:
+        tail = tail_after(log.fd, log.last_tail, os.fstat(log.fd).st_size)
+        if tail is not None:
+            return tail
+    return read_tail(log.fd)
 
 
 def _checked(durability: Durability) -> Durability:

@@ -31,12 +31,13 @@ _NAMELESS = getattr(os, "O_TMPFILE", 0)
 """A file that gets its name when it is whole. Without it, no directory can be opened to write."""
 _LOG_LOCK_POLL_S = 0.005
 """A log is locked for as long as one write takes."""
+_LOG_LOCK_TRIES, _LOG_LOCK_PAUSE_S = 20, 0.000_05
+"""Who waits in the kernel is woken at every unlock, mostly for nothing, which costs who writes more
+than a look every few writes. After some looks it waits there all the same, so as not to starve."""
 
 
 def open_log(directory: Path, name: str) -> tuple[int, os.stat_result]:
-    """Open a log for appending and reading, making it where it is not there yet.
-
-    Returns the descriptor and the status of the file.
+    """Open a log to append and read, or make it; return its descriptor and the file's status.
 
     Neither the directory nor the file may be a symlink, and the file must be a regular file with
     one name (invariant A12). Raises `LogUnsafe`, or `StoreNotWritable` for what the system refuses.
@@ -92,32 +93,31 @@ def refused(error: OSError, path: Path) -> LogUnsafe | StoreNotWritable:
 def lock(fd: int, path: Path, *, wait_s: float | None = None) -> None:
     """Take the exclusive lock of an open file and wait for it as long as it takes, or `wait_s`.
 
-    Raises `LockHeld` when that time is over, and `AppendNotWritten` on a file system that has no
-    locks.
+    Raises `LockHeld` when that time is over, `AppendNotWritten` on a file system without locks.
     """
     try:
-        if wait_s is None:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        else:
-            _lock_within(fd, path, wait_s)
+        _lock_patiently(fd) if wait_s is None else _lock_within(fd, path, wait_s)
     except OSError as error:
         message = f"the log can't be locked: {error.strerror or error}"
         hint = "keep the store on a local file system"
         raise AppendNotWritten(message, path=path, hint=hint) from error
 
 
+def _lock_patiently(fd: int) -> None:
+    for _ in range(_LOG_LOCK_TRIES):
+        if try_lock(fd):
+            return
+        time.sleep(_LOG_LOCK_PAUSE_S)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+
+
 def _lock_within(fd: int, path: Path, wait_s: float) -> None:
     deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() >= deadline:
-                message = f"another process has held it for {wait_s:g} s"
-                raise LockHeld(message, path=path, hint="try again") from error
-            time.sleep(_LOG_LOCK_POLL_S)
-        else:
-            return
+    while not try_lock(fd):
+        if time.monotonic() >= deadline:
+            message = f"another process has held it for {wait_s:g} s"
+            raise LockHeld(message, path=path, hint="try again")
+        time.sleep(_LOG_LOCK_POLL_S)
 
 
 def unlock(fd: int) -> bool:
