@@ -214,7 +214,7 @@ class Appender:
         _expected: int | None,
         durability: Durability,
     ) -> list[Appended]:
-        tail = _tail_of(log)
+        tail = log.tail or _tail_of(log)
         if tail.is_torn:
             tail = self._seal(log, tail)
         log.tail = tail
@@ -224,7 +224,7 @@ class Appender:
     def _write(
         self, log: _OpenLog, batch: list[Prepared], expected: int | None, durability: Durability
     ) -> list[Appended]:
-        tail = log.tail = _tail_of(log)
+        tail = log.tail = log.tail or _tail_of(log)
         if expected is not None and expected != tail.action_id + 1:
             message = f"the next action is {tail.action_id + 1}, not {expected}"
             raise WrongExpectedActionId(message, path=self.path)
@@ -359,8 +359,6 @@ class Appender:
 
 
 def _tail_of(log: _OpenLog) -> Tail:
-    if log.tail is not None:
-        return log.tail
     if log.last_tail is not None:
         tail = tail_after(log.fd, log.last_tail, os.fstat(log.fd).st_size)
         if tail is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_bits = int.from_bytes
 _LETTERS = 3
 _GROUPS = 8
 """A byte has as many bits; words of one group are told apart less well."""
@@ -36,12 +37,11 @@ class WordFilter:
 
         False says nothing: letters of several words may stand together by chance.
         """
-        bits = int.from_bytes
         return not (
             self._rules_nothing_out
-            or bits(data.translate(self._first), "little")
-            & bits(data.translate(self._second), "little") >> 8
-            & bits(data.translate(self._third), "little") >> 16
+            or _bits(data.translate(self._first), "little")
+            & _bits(data.translate(self._second), "little") >> 8
+            & _bits(data.translate(self._third), "little") >> 16
         )
 
 
