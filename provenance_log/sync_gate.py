@@ -1,13 +1,19 @@
 """Group commit: concurrent appenders of one descriptor share one sync.
 
-The first to arrive syncs for everybody who has written by then; the others wait for it.
+The first to arrive syncs for everybody who has written by then; the others wait for it. Where
+several were there at the end of the last sync, it first waits for as many to write again, for as
+long as that sync took at most: who comes just too late needs another one. A thread on its own
+never waits.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 
 from provenance_log import files
+
+_LOOK_S = 0.000_02
 
 
 class SyncGate:
@@ -20,6 +26,9 @@ class SyncGate:
         # Tickets, not offsets: a log that somebody truncated grows through the same offsets again.
         self._entered = 0
         self._synced = 0
+        self._sharers = 1
+        """How many were here when the last sync ended, served by it or too late for it."""
+        self._sync_s = 0.0
         self._users = 0
         self._is_running = False
         self._is_closing = False
@@ -60,11 +69,14 @@ class SyncGate:
     def _lead(self) -> None:
         """Sync once for all who have entered; called with the condition held, which it lets go."""
         self._is_running = True
-        target = self._entered
         self._changed.release()
         error: OSError | None = None
+        target = 0
         try:
+            target = self._gathered()
+            started = time.perf_counter()
             files.sync_data(self._fd)
+            self._sync_s = time.perf_counter() - started
         except OSError as failed:
             error = failed
         finally:
@@ -72,9 +84,18 @@ class SyncGate:
             self._is_running = False
             self._changed.notify_all()
         if error is None:
-            self._synced = max(self._synced, target)
+            self._sharers = self._users
+            self._synced = target
         else:
             self._error = error
+
+    def _gathered(self) -> int:
+        """Return the last ticket, once as many wrote as were here at the last sync."""
+        if self._sharers > 1:
+            deadline = time.perf_counter() + self._sync_s
+            while self._entered - self._synced < self._sharers and time.perf_counter() < deadline:
+                time.sleep(_LOOK_S)
+        return self._entered
 
     def _close_if_unused(self) -> None:
         if self._is_closing and self._users == 0 and self._fd >= 0:

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -145,3 +146,64 @@ def test_a_close_that_fails_is_not_done_again_to_a_number_that_may_be_anothers(
     os.close(fd)
 
     assert closed == [fd]
+
+
+def test_those_who_came_together_are_waited_for_and_share_the_next_sync(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A1: each of them would come just too late for the one that the first of them began."""
+    counts: list[int] = []
+    gate = SyncGate(fd)
+
+    def slow(_fd: int) -> None:
+        counts.append(gate._entered - gate._synced)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(files, "sync_data", slow)
+
+    def work(number: int) -> None:
+        for _ in range(6):
+            time.sleep(0.002 * number)
+            gate.sync(gate.enter())
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+
+    assert sum(counts) == 24
+    assert counts.count(4) >= 3
+    gate.close()
+
+
+def test_a_thread_on_its_own_never_waits_for_others(
+    fd: int, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_seconds: float) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(time, "sleep", refuse)
+    gate = SyncGate(fd)
+    for _ in range(3):
+        disk.let_go.release()
+        gate.sync(gate.enter())
+
+    assert disk.count == 3
+    gate.close()
+
+
+def test_whoever_stays_away_is_waited_for_no_longer_than_a_sync_takes(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = SyncGate(fd)
+    monkeypatch.setattr(files, "sync_data", lambda _: time.sleep(0.05))
+    tickets = [gate.enter() for _ in range(3)]
+    for ticket in tickets:
+        gate.sync(ticket)  # one sync for three
+
+    started = time.perf_counter()
+    gate.sync(gate.enter())
+    waited_s = time.perf_counter() - started
+    gate.sync(gate.enter())
+
+    assert 0.09 <= waited_s < 1
+    assert gate._sharers == 1
+    gate.close()
