@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, AnyStr, NamedTuple
 
 from provenance_log.redaction_judging import NAME_LENGTH_MAX
 from provenance_log.redaction_rules import RUN_CHARACTERS, RUN_LENGTH_MIN, Rule
-from provenance_log.redaction_words import WordFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from provenance_log.redaction_words import WordFilter
+
+_LOOKS_WITHOUT_FILTER = 20
 BASE64_RUN_LENGTH_MIN = 32
 _SAMPLE_LENGTH = 24
 
@@ -72,16 +74,30 @@ class Prefilter:
         self._contexts = _by_gate((gate or word, word) for gate, word in contexts)
         self._stems = dict.fromkeys(stem.encode() for stem in stems)
         self._words = [*dict.fromkeys([*self._stems, *self._contexts])]
-        self._filter = WordFilter(self._words)
+        self._filter: WordFilter | None = None
+        self._looks_left = _LOOKS_WITHOUT_FILTER
 
     def finds_nothing(self, data: bytes) -> bool:
         """Return True only where `of_json` finds nothing; the answer for almost every line."""
+        words = self._filter or self._filter_if_worth_it()
+        if words is None:
+            return self.of_json(data) == NOTHING
         return (
-            self._filter.rules_out(data)
+            words.rules_out(data)
             and data.find(b"%") < 0
             and (data.find(b"\\") < 0 or data.find(b"\\\\u") < 0)
             and not _runs(data)
         )
+
+    def _filter_if_worth_it(self) -> WordFilter | None:
+        """Make the filter for who looks often: it costs as much as a hundred looks without it."""
+        self._looks_left -= 1
+        if self._looks_left >= 0:
+            return None
+        from provenance_log.redaction_words import WordFilter  # noqa: PLC0415
+
+        self._filter = WordFilter(self._words)
+        return self._filter
 
     def of_json(self, data: bytes) -> Candidates:
         """Return what the texts in an encoded value may hold, those that are split among them."""
