@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -31,6 +31,28 @@ class Column:
     kind: Kind
     length: int
     buffers: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows of Python values as columns, which another process or DuckDB takes as they are."""
+
+    length: int
+    columns: tuple[Column, ...]
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return the values that they were made of."""
+        values = [_values(column) for column in self.columns]
+        return list(zip(*values, strict=True)) if self.length else []
+
+
+def make_columns(fields: Fields, rows: Sequence[tuple[Any, ...]]) -> Columns:
+    """Return rows as columns of these names and kinds."""
+    values = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
+    columns = [
+        make_column(name, kind, column) for (name, kind), column in zip(fields, values, strict=True)
+    ]
+    return Columns(len(rows), tuple(columns))
 
 
 def make_column(name: str, kind: Kind, values: Sequence[Any]) -> Column:
@@ -69,3 +91,22 @@ def _bitmap(flags: Sequence[bool]) -> bytes:
         return b""
     digits = bytes(flags).translate(_DIGITS)[::-1]
     return int(digits, 2).to_bytes((len(flags) + 7) // 8, "little")
+
+
+def _values(column: Column) -> list[Any]:
+    validity, *data = column.buffers
+    present = _flags(validity, column.length) if validity else [True] * column.length
+    found: Sequence[Any]
+    if column.kind == "boolean":
+        found = _flags(data[0], column.length)
+    elif column.kind in ("text", "json"):
+        ends, content = data
+        pieces = [content[start:end] for start, end in pairwise(ends)]
+        found = pieces if column.kind == "json" else [piece.decode() for piece in pieces]
+    else:
+        found = data[0]
+    return [value if is_there else None for value, is_there in zip(found, present, strict=True)]
+
+
+def _flags(bitmap: bytes, length: int) -> list[bool]:
+    return [bool(bitmap[place >> 3] >> (place & 7) & 1) for place in range(length)]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 import nanoarrow
 
-from projections.columns import make_column
+from projections.columns import make_columns
 from projections.definitions import load_sql
 from projections.holders import is_free
 from projections.refusals import HELD, StatementRefused, refusal
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from projections.columns import Column, Fields, Kind
+    from projections.columns import Columns, Fields, Kind
 
 __all__ = ["Connection", "StatementRefused", "connect", "load_sql", "wal_of"]
 
@@ -135,15 +135,14 @@ class Connection:
             raise
 
     def load(self, name: str, fields: Fields, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Make (or replace) the temporary table `name` from rows of Python values.
+        """Make (or replace) the temporary table `name` from rows of Python values."""
+        self.load_columns(name, make_columns(fields, rows))
+
+    def load_columns(self, name: str, columns: Columns) -> None:
+        """Make (or replace) the temporary table `name` from columns.
 
         A registered Arrow stream can be scanned once only, hence the table.
         """
-        values = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
-        columns = [
-            make_column(field, kind, column)
-            for (field, kind), column in zip(fields, values, strict=True)
-        ]
         with self._named_errors():
             self._inner.register("arriving", _stream(columns))
             try:
@@ -334,8 +333,8 @@ def _open_for_reading(path: Path) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(str(path), read_only=True, config=dict(_SETTINGS))
 
 
-def _stream(columns: Sequence[Column]) -> Any:
-    length = columns[0].length
+def _stream(arriving: Columns) -> Any:
+    columns, length = arriving.columns, arriving.length
     children = [
         nanoarrow.c_array_from_buffers(
             nanoarrow.string() if column.kind == "json" else _ARROW_TYPES[column.kind],

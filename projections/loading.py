@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from projections.batch import BATCH_FIELDS, QUARANTINE_FIELDS, refuse_row
 from projections.checkpoints import CHECKPOINT_FIELDS, Checkpoint
+from projections.columns import make_columns
 from projections.definitions import (
     ACTION_TABLES,
     CHECKPOINTS,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from projections.batch import Row
-    from projections.columns import Fields
+    from projections.columns import Columns, Fields
     from projections.database import Connection
 
 SQL_ERROR = "sql_error"
@@ -50,6 +51,8 @@ class Batch:
     """Decoded lines of one or more sessions, and what else has to change with them."""
 
     rows: list[Row] = field(default_factory=list)
+    columns: Columns | None = None
+    """The rows as columns, where they are not in `rows`."""
     refused: list[Row] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     cleared: list[str] = field(default_factory=list)
@@ -65,17 +68,38 @@ class Batch:
         touched.update(settlement.session_id for settlement in self.settlements)
         return touched
 
+    @property
+    def line_count(self) -> int:
+        """How many lines there are, decoded or refused."""
+        in_columns = 0 if self.columns is None else self.columns.length
+        return len(self.rows) + in_columns + len(self.refused)
+
+    def in_columns(self) -> Batch:
+        """Return the batch with its rows as columns: smaller, and quicker to hand over."""
+        return replace(self, rows=[], columns=make_columns(BATCH_FIELDS, self.rows))
+
+    def in_rows(self) -> Batch:
+        """Return the batch with its rows as values of Python."""
+        if self.columns is None:
+            return self
+        return replace(self, rows=self.columns.rows(), columns=None)
+
+    def without_lines(self) -> Batch:
+        """Return what remains to be known of a batch when its lines are in the tables."""
+        return replace(self, rows=[], columns=None, refused=[])
+
     def refusing(self, culprits: Mapping[tuple[str, int], str]) -> Batch:
         """Return the batch with these lines, by session and number, in the quarantine."""
-        if not culprits:
+        if self.session_ids.isdisjoint(session_id for session_id, _ in culprits):
             return self
-        rows = [row for row in self.rows if _place(row) not in culprits]
+        batch = self.in_rows()
+        rows = [row for row in batch.rows if _place(row) not in culprits]
         refused = [
             refuse_row(row, SQL_ERROR, culprits[_place(row)])
-            for row in self.rows
+            for row in batch.rows
             if _place(row) in culprits
         ]
-        return replace(self, rows=rows, refused=[*self.refused, *refused])
+        return replace(batch, rows=rows, refused=[*self.refused, *refused])
 
 
 def write_all(connection: Connection, batches: Callable[[], Iterable[Batch]]) -> int:
@@ -98,7 +122,7 @@ def write_all(connection: Connection, batches: Callable[[], Iterable[Batch]]) ->
                 batch = Batch()
                 _refresh_sessions(connection, touched)
         except StatementRefused:
-            more = _find_refused(connection, batch.rows)
+            more = _find_refused(connection, batch.in_rows().rows)
             if not more:
                 raise
             culprits.update(more)
@@ -119,8 +143,9 @@ def _write(connection: Connection, batch: Batch) -> None:
         _clear(connection, batch.cleared)
     if batch.settlements:
         _settle(connection, batch.settlements)
-    if batch.rows:
-        connection.load("batch", BATCH_FIELDS, batch.rows)
+    columns = batch.columns or make_columns(BATCH_FIELDS, batch.rows)
+    if columns.length:
+        connection.load_columns("batch", columns)
         for table in ACTION_TABLES:
             connection.insert(table.name, table.sql)
         connection.drop("batch")

@@ -12,25 +12,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from projections.archived import Archive, sentence_of
-from projections.batch import decode_lines
-from projections.checkpoints import Checkpoint, advance, cut_chunk
+from projections.checkpoints import Checkpoint
 from projections.duplicates import Comparisons
-from projections.loading import Batch, Settlement, write_all
-from projections.planning import SessionPlan, make_plan, open_log
+from projections.following import Follow, Following
+from projections.loading import Batch, write_all
+from projections.planning import SessionPlan, make_plan
+from projections.spreading import ahead, spread_batches
 from provenance_log.errors import ArchiveDamaged, ArchiveRefused, LogUnsafe
-from provenance_log.reader import Chunk, read_chunk
 from provenance_log.restoring import unpacked_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from projections.database import Connection
     from projections.planning import Plan
@@ -39,10 +37,7 @@ if TYPE_CHECKING:
 BATCH_BYTES = 8 * 1024 * 1024
 """About how many bytes of log one batch takes; the memory needed is a multiple of it."""
 
-_LEAST_READ_BYTES = 64 * 1024
 _UNREADABLE = (OSError, LogUnsafe, ArchiveDamaged, ArchiveRefused)
-
-_Item = TypeVar("_Item")
 
 OnProgress = Callable[[int, int], None]
 """Called after a batch with the bytes of log that are done and that there are to do.
@@ -63,7 +58,7 @@ class Tally:
 
     def count(self, batch: Batch) -> None:
         """Add a batch that is committed."""
-        self.lines += len(batch.rows) + len(batch.refused)
+        self.lines += batch.line_count
         self.quarantined += len(batch.refused)
         self.incidents += sum(len(s.incidents) + len(s.observed) for s in batch.settlements)
         self.size_bytes += batch.size_bytes
@@ -101,14 +96,15 @@ class Projector:
         self._comparisons = Comparisons()
         self._archive = Archive(store)
         self._replays: deque[SessionPlan] = deque()
-        self._followed: deque[_Follow] = deque()
+        self._followed: tuple[SessionPlan, ...] = ()
+        self._following = Following((), self.problems)
 
     def run(self, connection: Connection, on_progress: OnProgress | None = None) -> Tally:
         """Do everything there is to do, batch by batch, on an open database."""
         self.remember(connection)
         total_bytes = self.plan().size_bytes
         total = Tally()
-        for work in _ahead(iter(self.next_work, None)):
+        for work in ahead(iter(self.next_work, None)):
             total.add(self.apply(connection, work))
             if on_progress is not None:
                 on_progress(total.size_bytes, total_bytes)
@@ -127,14 +123,15 @@ class Projector:
         plan = replace(plan, sessions=sessions)
         self.problems = [*plan.problems, *self._archive.problems()]
         self._replays = deque(item for item in sessions if _is_replayed(item))
-        self._followed = deque(_Follow(item) for item in sessions if not _is_replayed(item))
+        self._followed = tuple(item for item in sessions if not _is_replayed(item))
+        self._following = Following(self._followed, self.problems)
         return plan
 
     def next_work(self) -> Work | None:
         """Read and decode what comes next; None when everything planned is done."""
         if self._replays:
             return Work(Batch(), self._replays.popleft())
-        batch = self._next_batch()
+        batch = self._following.next_batch(self._batch_bytes)
         return None if batch is None else Work(batch)
 
     def apply(self, connection: Connection, work: Work) -> Tally:
@@ -159,14 +156,15 @@ class Projector:
 
         Raises OSError for a log that can't be read, and then nothing was written.
         """
-        plans = [follow.plan for follow in self._followed]
+        plans = self._followed
         archived, self._replays = list(self._replays), deque()
+        self._following = Following((), self.problems)
         total_bytes = sum(plan.size_bytes for plan in (*plans, *archived))
 
         def batches() -> Iterator[Batch]:
             done_bytes = 0
-            self._followed = deque(map(_Follow, plans))
-            for batch in chain(_ahead(iter(self._next_batch, None)), self._unpacked(archived)):
+            found = spread_batches(plans, self._batch_bytes, self.problems)
+            for batch in chain(found, self._unpacked(archived)):
                 yield batch
                 done_bytes += batch.size_bytes
                 if on_progress is not None:
@@ -181,7 +179,7 @@ class Projector:
             yield
         except BaseException:
             self._replays.clear()
-            self._followed.clear()
+            self._following = Following((), self.problems)
             raise
 
     def _apply(self, connection: Connection, batches: Callable[[], Iterable[Batch]]) -> Tally:
@@ -194,7 +192,7 @@ class Projector:
             kept.clear()
             for batch in batches():
                 tally.count(batch)
-                kept.append(replace(batch, rows=[], refused=[]))
+                kept.append(batch.without_lines())
                 yield batch
 
         quarantined = write_all(connection, counted)
@@ -228,26 +226,11 @@ class Projector:
             yield from self._replay_log(replace(plan, source=source))
 
     def _replay_log(self, plan: SessionPlan) -> Iterator[Batch]:
-        follow = _Follow(plan)
+        follow = Follow(plan)
         while not follow.is_done:
             batch = Batch()
             follow.read_into(batch, self._batch_bytes)
             yield batch
-
-    def _next_batch(self) -> Batch | None:
-        batch = Batch()
-        left_bytes = self._batch_bytes
-        while self._followed and (left_bytes >= _LEAST_READ_BYTES or not batch.session_ids):
-            follow = self._followed.popleft()
-            try:
-                follow.read_into(batch, left_bytes)
-            except (OSError, LogUnsafe) as error:  # it changed since it was planned
-                self.problems.append(str(error))
-                continue
-            left_bytes = self._batch_bytes - batch.size_bytes
-            if not follow.is_done:
-                self._followed.append(follow)
-        return batch if batch.session_ids else None
 
     def _keep(self, batch: Batch) -> None:
         settled = {settlement.session_id for settlement in batch.settlements}
@@ -265,58 +248,3 @@ def _is_replayed(plan: SessionPlan) -> bool:
     if plan.source is None:
         return False  # nothing is made, and any number of sessions is cleared at once
     return plan.must_clear or plan.archived is not None
-
-
-def _ahead(items: Iterator[_Item | None]) -> Iterator[_Item]:
-    """Yield the items, each made in a thread of its own while the one before is worked on.
-
-    DuckDB works without Python's lock, so a batch is decoded while another is written.
-    """
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = pool.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
-            yield item
-
-
-class _Follow:
-    """One session on its way to the end of its log."""
-
-    def __init__(self, plan: SessionPlan) -> None:
-        self.plan = plan
-        self.is_done = False
-        self._is_first = True
-        self._checkpoint = None if plan.source is None else plan.source.checkpoint
-
-    def read_into(self, batch: Batch, bytes_max: int) -> None:
-        """Read and decode the next lines, about `bytes_max` of them, and add them to a batch."""
-        plan = self.plan
-        if plan.source is None or self._checkpoint is None:
-            self.is_done = True
-        else:
-            self._checkpoint = self._read(plan.source.path, self._checkpoint, batch, bytes_max)
-        if self._is_first:
-            self._is_first = False
-            if plan.must_clear:
-                batch.cleared.append(plan.session_id)
-            if plan.must_settle:
-                settlement = Settlement(plan.session_id, plan.others, plan.relations, plan.observed)
-                batch.settlements.append(settlement)
-
-    def _read(self, path: Path, start: Checkpoint, batch: Batch, bytes_max: int) -> Checkpoint:
-        limit = self.plan.limit
-        with open_log(path) as (fd, status):
-            if limit is not None and start.line_offset >= limit:
-                chunk = Chunk((), start.position, at_end=False, tail_bytes=0)
-            else:
-                chunk = cut_chunk(read_chunk(fd, start.position, bytes_max=bytes_max), limit)
-            end = advance(start, fd, status, chunk)
-        rows, refused = decode_lines(chunk.lines, start.session_id, start.log)
-        batch.rows.extend(rows)
-        batch.refused.extend(refused)
-        batch.size_bytes += end.line_offset - start.line_offset
-        self.is_done = chunk.at_end or not chunk.lines or end.line_offset == limit
-        if self.plan.end is not None and end.line_offset == limit:
-            end = self.plan.end
-        batch.checkpoints.append(end)
-        return end
