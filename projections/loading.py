@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 SQL_ERROR = "sql_error"
 """The quarantine's reason for a line that no table's SQL could take."""
 
+SESSIONS_PER_SELECT = 1000
+"""Sessions whose rows are selected together; each time the ids of all events are looked at."""
+
 _SESSION_IDS: Fields = (("session_id", "text"),)
 
 
@@ -131,11 +134,17 @@ def write_all(connection: Connection, batches: Callable[[], Iterable[Batch]]) ->
 
 
 def _refresh_sessions(connection: Connection, session_ids: Collection[str]) -> None:
-    """Select the rows of these sessions anew, and note that their files are out of date."""
-    connection.load("touched", _SESSION_IDS, [(item,) for item in sorted(session_ids)])
-    connection.delete_sessions(SESSIONS.name, "touched")
-    connection.insert(SESSIONS.name, SESSIONS.sql)
-    connection.execute(load_sql("schema", "note_unrefreshed"))
+    """Select the rows of these sessions anew, and note that their files are out of date.
+
+    So many at a time that the memory for their events does not grow with the history.
+    """
+    ordered = sorted(session_ids)
+    for start in range(0, len(ordered), SESSIONS_PER_SELECT):
+        some = ordered[start : start + SESSIONS_PER_SELECT]
+        connection.load("touched", _SESSION_IDS, [(item,) for item in some])
+        connection.delete_sessions(SESSIONS.name, "touched")
+        connection.insert(SESSIONS.name, SESSIONS.sql)
+        connection.execute(load_sql("schema", "note_unrefreshed"))
 
 
 def _write(connection: Connection, batch: Batch) -> None:

@@ -8,6 +8,7 @@ import pytest
 from projecting import Log, rebuilt
 from rebuilding import beside, content, filled, foreign_content, shared_store
 
+from projections import loading
 from projections import rebuild as rebuild_module
 from projections.database import connect
 from projections.layout import stale_tables
@@ -177,3 +178,17 @@ def test_a_user_database_without_our_tables_gets_them(store: Store, tmp_path: Pa
     with connect(path, read_only=True) as connection:
         assert connection.execute("FROM provenance_before_events") == [(1,)]
     assert content(shared) == rebuilt(shared)
+
+
+def test_sessions_selected_a_few_at_a_time_are_those_selected_together(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(store, sessions=7)
+    rebuild(store)
+    together = content(store)
+    monkeypatch.setattr(loading, "SESSIONS_PER_SELECT", 2)
+    rebuild(store)
+    assert content(store) == together
+    with connect(store.database, read_only=True) as connection:
+        assert connection.count("provenance_sessions") == 7
+        assert connection.count("provenance_unrefreshed") == 0
