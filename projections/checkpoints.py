@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from provenance_log.format import GENESIS_PREV
 from provenance_log.reader import START, Chunk, RawLine, ReadPosition, read_chunk
@@ -53,9 +52,11 @@ CHECKPOINT_FIELDS: Fields = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """One row of provenance_checkpoints; sizes and offsets are in bytes."""
+class Checkpoint(NamedTuple):
+    """One row of provenance_checkpoints; sizes and offsets are in bytes.
+
+    A tuple, since thousands are made of rows before the first line is caught up.
+    """
 
     log: str
     """Name of the session's directory."""
@@ -97,18 +98,13 @@ class Checkpoint:
 
     def seen_as(self, log: str, status: os.stat_result) -> Checkpoint:
         """Return the checkpoint of the same content under another name or status."""
-        return replace(
-            self,
+        return self._replace(
             log=log,
             device=status.st_dev,
             inode=status.st_ino,
             log_size=status.st_size,
             log_mtime_ns=status.st_mtime_ns,
         )
-
-    def as_row(self) -> tuple[object, ...]:
-        """Return the values in the order of `CHECKPOINT_FIELDS`."""
-        return tuple(getattr(self, field.name) for field in fields(self))
 
 
 def at_start(log: str, session_id: str, generation: int = 0) -> Checkpoint:
@@ -150,8 +146,7 @@ def advance(checkpoint: Checkpoint, fd: int, status: os.stat_result, chunk: Chun
         chain = extend_chain(chain, raw)
         offset, number, last = raw.offset + raw.length + 1, raw.line_number, raw.hash
     marked = min(MARK_BYTES, offset)
-    return replace(
-        checkpoint.seen_as(checkpoint.log, status),
+    return checkpoint.seen_as(checkpoint.log, status)._replace(
         log_size=status.st_size if chunk.at_end else offset,
         line_offset=offset,
         line_number=number,

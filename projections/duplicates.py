@@ -9,7 +9,7 @@ catching up and rebuilding agree on it, whatever was copied when.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from projections.incidents import Incident
@@ -71,7 +71,7 @@ class Comparisons:
             difference = self._first_difference(chosen, copy)
             incidents.append(_incident(chosen.checkpoint, copy.checkpoint, difference))
             role: Role = "duplicate" if difference is None else "fork"
-            others.append(replace(copy.checkpoint, role=role))
+            others.append(copy.checkpoint._replace(role=role))
         return Choice(chosen, tuple(others), tuple(incidents))
 
     def _first_difference(self, left: Copy, right: Copy) -> Difference | None:

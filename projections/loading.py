@@ -197,8 +197,7 @@ def write_incidents(connection: Connection, incidents: Collection[Incident]) -> 
 
 
 def _write_checkpoints(connection: Connection, checkpoints: Collection[Checkpoint]) -> None:
-    rows = [checkpoint.as_row() for checkpoint in checkpoints]
-    connection.load("arrived_checkpoints", CHECKPOINT_FIELDS, rows)
+    connection.load("arrived_checkpoints", CHECKPOINT_FIELDS, list(checkpoints))
     connection.execute(load_sql("schema", "replace_checkpoints"))
     connection.insert(CHECKPOINTS.name, "FROM arrived_checkpoints")
 

@@ -122,7 +122,7 @@ def _opened(store: Store, wait_s: float) -> Connection:
 
 
 def _checkpoints(connection: Connection) -> list[Checkpoint]:
-    return [Checkpoint(*row) for row in connection.query("checkpoints")]
+    return [Checkpoint._make(row) for row in connection.query("checkpoints")]
 
 
 def _of_sessions(

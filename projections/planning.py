@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from projections.archived import Archive, is_projected_from
 from projections.checkpoints import Checkpoint, advance, at_start, examine, read_until
+from projections.directories import Untouched
 from projections.duplicates import Comparisons, Copy
 from projections.incidents import Incident
 from provenance_log.errors import LogUnsafe
@@ -111,12 +112,11 @@ def make_plan(
     Raises `StoreNotFound` when the directory of sessions is not there: its disk may be missing,
     which is no reason to forget every session.
     """
-    directories = [
-        directory
-        for directory in store.session_directories()
-        if limits is None or directory.name in limits
-    ]
     survey = _Survey(checkpoints, comparisons, limits or {})
+    if limits is None:
+        directories = survey.untouched.sort_out(store, survey.stored)
+    else:
+        directories = [item for item in store.session_directories() if item.name in limits]
     return survey.plan(directories, archive or Archive(store))
 
 
@@ -152,12 +152,14 @@ class _Survey:
     ) -> None:
         self._comparisons = comparisons
         self._limits = limits
-        self._stored: dict[str, list[Checkpoint]] = defaultdict(list)
+        self.stored: dict[str, list[Checkpoint]] = defaultdict(list)
         self._stored_of_session: dict[str, list[Checkpoint]] = defaultdict(list)
         for checkpoint in checkpoints:
-            self._stored[checkpoint.log].append(checkpoint)
+            self.stored[checkpoint.log].append(checkpoint)
             self._stored_of_session[checkpoint.session_id].append(checkpoint)
+        self.untouched = Untouched()
         self._members: dict[str, list[Member]] = defaultdict(list)
+        """The members that were looked at; those of untouched logs are made by `_members_of`."""
         self._incidents: dict[str, list[Incident]] = defaultdict(list)
         self._claimed: set[tuple[str, str]] = set()
         self._newcomers: list[Member] = []
@@ -166,6 +168,15 @@ class _Survey:
         self._is_archive_whole = True
         self._unclaimed: set[str] = set()
         self._problems: list[str] = []
+
+    def _members_of(self, session_id: str) -> list[Member]:
+        """Return all logs that hold a session, those among them that nobody touched."""
+        untouched = [
+            _untouched_member(stored, *self.untouched.place(stored.log))
+            for stored in self._stored_of_session.get(session_id, ())
+            if stored.log in self.untouched
+        ]
+        return [*untouched, *self._members.get(session_id, ())]
 
     def plan(self, directories: Iterable[SessionDirectory], archive: Archive) -> Plan:
         for directory in directories:
@@ -193,10 +204,10 @@ class _Survey:
         return Plan(tuple(plans), tuple(self._problems))
 
     def _look_at(self, directory: SessionDirectory) -> None:
-        stored = self._stored.get(directory.name, [])
+        stored = self.stored.get(directory.name, [])
         status = directory.log.lstat()
         if len(stored) == 1 and stored[0].describes(status):
-            self._add(Member(directory.log, stored[0], stored[0], False, status.st_size))
+            self._add(_untouched_member(stored[0], directory.log, status.st_size))
             return
         with open_log(directory.log) as (fd, status):
             self._present.add(directory.name)
@@ -227,7 +238,7 @@ class _Survey:
     def _keep(self, directory: SessionDirectory) -> None:
         """Leave the rows of a log that can't be read at the moment as they are."""
         self._present.add(directory.name)
-        for checkpoint in self._stored.get(directory.name, []):
+        for checkpoint in self.stored.get(directory.name, []):
             end = checkpoint.line_offset
             self._add(Member(directory.log, checkpoint, checkpoint, False, end))
 
@@ -243,8 +254,8 @@ class _Survey:
                 self._add(self._moved(newcomer) or newcomer)
             except (OSError, LogUnsafe) as error:  # it changed between two looks
                 self._problems.append(f"{newcomer.path}: {error}")
-        for stored in (item for items in self._stored.values() for item in items):
-            if (stored.session_id, stored.log) in self._claimed:
+        for stored in (item for items in self.stored.values() for item in items):
+            if stored.log in self.untouched or (stored.session_id, stored.log) in self._claimed:
                 continue
             if stored.session_id in self._archived:
                 # Nothing happened to it but that it was archived; the checkpoint is to be settled.
@@ -260,7 +271,7 @@ class _Survey:
 
     def _is_touched_by_archiving(self, session_id: str) -> bool:
         """Say whether the rows of an archived session have to be cleared, made or settled."""
-        if session_id in self._members:
+        if self._members_of(session_id):
             return session_id in self._unclaimed
         stored = self._stored_of_session.get(session_id, [])
         entry = self._archived[session_id]
@@ -273,12 +284,12 @@ class _Survey:
         orphans = [
             stored
             for stored in self._stored_of_session[session_id]
-            if (session_id, stored.log) not in self._claimed
+            if stored.log not in self.untouched and (session_id, stored.log) not in self._claimed
         ]
         for orphan in sorted(orphans, key=lambda item: (item.role != "projected", item.log)):
             with open_log(newcomer.path) as (fd, status):
                 if examine(orphan, fd, status) in ("unchanged", "touched", "grown"):
-                    moved = replace(orphan, log=log)
+                    moved = orphan._replace(log=log)
                     return Member(newcomer.path, moved, orphan, True, status.st_size)
         return None
 
@@ -293,7 +304,7 @@ class _Survey:
         self._incidents[stored.session_id].append(incident)
 
     def _plan_session(self, session_id: str) -> SessionPlan | None:
-        members = self._members.get(session_id, [])
+        members = self._members_of(session_id)
         observed = tuple(self._incidents.get(session_id, ()))
         entry = self._archived.get(session_id)
         if not members and entry is not None and entry.keep_rows:
@@ -315,7 +326,7 @@ class _Survey:
         except OSError as error:
             self._problems.append(str(error))
             return None
-        end = replace(choice.chosen.checkpoint, role="projected")
+        end = choice.chosen.checkpoint._replace(role="projected")
         source = next(member for member in members if member.checkpoint.log == end.log)
         return replace(
             self._plan_source(session_id, source, end.line_offset, observed),
@@ -352,6 +363,10 @@ class _Survey:
             must_settle=bool(observed) or _logs_of(stored) not in ([], [source.checkpoint.log]),
             observed=observed,
         )
+
+
+def _untouched_member(stored: Checkpoint, path: Path, size_bytes: int) -> Member:
+    return Member(path, stored, stored, False, size_bytes)
 
 
 _TOLD: dict[Kind, str] = {

@@ -92,7 +92,7 @@ def _offsets(store: Store) -> dict[str, int] | None:
         with connect(store.database, read_only=True, wait_s=_HELD_WAIT_S) as connection:
             if not is_ours(connection):
                 return {}
-            found = [Checkpoint(*row) for row in connection.query("checkpoints")]
+            found = [Checkpoint._make(row) for row in connection.query("checkpoints")]
     except ProvlogError:  # held, or being made anew
         return None
     away = Away(store)

@@ -112,7 +112,7 @@ class Projector:
 
     def remember(self, connection: Connection) -> None:
         """Take the checkpoints from the database; needed once, and after anything failed."""
-        found = [Checkpoint(*row) for row in connection.query("checkpoints")]
+        found = map(Checkpoint._make, connection.query("checkpoints"))
         self._checkpoints = {(item.session_id, item.log): item for item in found}
 
     def plan(self, limits: Mapping[str, int] | None = None) -> Plan:

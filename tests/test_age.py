@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -50,7 +49,7 @@ def test_a_line_has_waited_since_it_was_recorded_or_the_log_was_read(
     offset = log.path.stat().st_size
     log.add(timestamp="noise" if recorded_s is None else ago(recorded_s))
     log_mtime_ns = time.time_ns() - 1000 * 10**9
-    checkpoint = replace(at_start("2026-01-01", "s1"), log_mtime_ns=log_mtime_ns)
+    checkpoint = at_start("2026-01-01", "s1")._replace(log_mtime_ns=log_mtime_ns)
     age = age_of(log.path, offset, checkpoint)
     assert age is not None
     assert expected_s - 1 < age.age_s < expected_s + NOW_S
@@ -59,7 +58,7 @@ def test_a_line_has_waited_since_it_was_recorded_or_the_log_was_read(
 
 def test_what_is_no_action_is_as_old_as_the_last_look(store: Store) -> None:
     log = Log(store, "2026-01-01")
-    checkpoint = replace(at_start("2026-01-01", "s"), log_mtime_ns=time.time_ns() - 50 * 10**9)
+    checkpoint = at_start("2026-01-01", "s")._replace(log_mtime_ns=time.time_ns() - 50 * 10**9)
     for data in (b"noise\n", b"[]\n", b'{"timestamp": 3}\n', b'{"torn', b"x" * 100_000):
         log.path.write_bytes(data)
         age = age_of(log.path, 0, checkpoint)
