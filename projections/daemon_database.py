@@ -130,16 +130,25 @@ class ClosedDatabase:
             if found != self._known:
                 self._read_everything(found)
             with self.opened(found) as connection:
-                if self._was_ours and not layout.is_ours(connection):
-                    return Doubt("the database lost its tables")
-                prepare_tables(connection)
-                stale = layout.stale_tables(connection)
-                if stale:
-                    return Doubt(f"tables that another definition filled: {len(stale)}")
+                doubt = self._doubt_of_tables(connection)
+                if doubt is not None:
+                    return doubt
                 self.projector.remember(connection)
         except (DatabaseCorrupt, NotADatabase) as error:
             return Doubt(error.message.partition(";")[0], is_damaged=True)
         self._was_ours = True
+        return None
+
+    def _doubt_of_tables(self, connection: Connection) -> Doubt | None:
+        """Make the tables in a new database; say what is wrong with those of another."""
+        if layout.are_current(connection):
+            return None
+        if self._was_ours and not layout.is_ours(connection):
+            return Doubt("the database lost its tables")
+        prepare_tables(connection)
+        stale = layout.stale_tables(connection)
+        if stale:
+            return Doubt(f"tables that another definition filled: {len(stale)}")
         return None
 
     def _read_everything(self, found: _Signature) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from projections import layout, rebuild
 from projections.database import WAIT_S
+from projections.directories import check_directories
 from projections.freshness import NOTHING_TO_REFRESH, Refreshed, refresh_files
 from projections.work import OnProgress, Projector, Tally
 from provenance_log import lock_files
@@ -64,17 +65,24 @@ def catch_up(
         lock_files.exclusive_lock(store.projector_lock, wait_s=wait_s),
         rebuild.named_errors(store),
     ):
-        store.session_directories()
+        check_directories(store)
         rebuild.remove_leftovers(store)
         with rebuild.open_database(store, wait_s=wait_s) as connection:
-            kept = prepare_tables(connection)
-            stale = layout.stale_tables(connection)
+            kept, stale = _prepare(connection)
             if not stale:
                 report = _catch_up(store, connection, kept, on_progress)
                 connection.empty_leftover_log()
                 return report
         made = rebuild.rebuild_locked(store, wait_s=wait_s, on_progress=on_progress)
         return _report(made.tally, made.problems, made.derived, tuple(stale), made.kept_tables)
+
+
+def _prepare(connection: Connection) -> tuple[tuple[str, ...], list[str]]:
+    """Return the copies that `prepare_tables` made, and the tables that are stale."""
+    if layout.are_current(connection):
+        return (), []
+    kept = prepare_tables(connection)
+    return kept, layout.stale_tables(connection)
 
 
 def prepare_tables(connection: Connection) -> tuple[str, ...]:
