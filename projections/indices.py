@@ -30,12 +30,22 @@ def render_indices(connection: Connection) -> dict[str, bytes]:
     Times are RFC 3339 in UTC, durations milliseconds. A tool call of several lines counts once,
     with its last line; what failed or was skipped touched no file.
     """
-    rows = {name: connection.rows(load_sql("views", f"index_{name}")) for name in _NAMES}
-    rows["tools"] = [_tool(row) for row in rows["tools"]]
-    return {f"{name}.jsonl": _lines(rows[name]) for name in _NAMES}
+    tools = map(_tool, _rows(connection, "tools"))
+    return {
+        "sessions.jsonl": _sessions(connection),
+        "tools.jsonl": _lines(tools),
+        "files.jsonl": _lines(_rows(connection, "files")),
+    }
 
 
-_NAMES = ("sessions", "tools", "files")
+def _sessions(connection: Connection) -> bytes:
+    # Made in SQL: there may be many thousands, and all change with one of them.
+    ((text,),) = connection.query("index_sessions")
+    return (text or "").encode()
+
+
+def _rows(connection: Connection, name: str) -> list[Row]:
+    return connection.rows(load_sql("views", f"index_{name}"))
 
 
 def _lines(rows: Iterable[Row]) -> bytes:
