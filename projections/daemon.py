@@ -39,6 +39,14 @@ if TYPE_CHECKING:
 RESCAN_S = 2.0
 DEBOUNCE_S = 0.1
 
+IDLE_LOOKS = 30
+"""So many looks in a row without a change or a hint, and the daemon looks more seldom."""
+IDLE_FACTOR = 5
+"""How many times as long as the rescan interval it then waits, while the system tells of changes.
+
+A look costs one `lstat` for each log, which of thousands is more than being idle should cost.
+"""
+
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _NAMED_MAX = 3
@@ -52,9 +60,10 @@ class Daemon:
     `run` belongs to one thread; `stop` may be called from any other. `tell` is called from the
     thread of `run` and must not raise.
 
-    With no hint at all, a line that is appended is projected within the rescan interval, as long
-    as the database can be had and a batch takes no longer than those before it. Memory grows with
-    the size of a batch and the number of sessions.
+    With no hint at all, a line that is appended is projected within the rescan interval, or within
+    `IDLE_FACTOR` of them after `IDLE_LOOKS` in which nothing happened, as long as the database can
+    be had and a batch takes no longer than those before it. Where changes are only polled for, it
+    is always the rescan interval. Memory grows with the size of a batch and the number of sessions.
     """
 
     def __init__(
@@ -85,6 +94,8 @@ class Daemon:
         self._work_s = 0.0
         """How long a look with its batches is expected to take."""
         self._line_count = 0
+        self._idle_count = 0
+        """Looks in a row for which there was no reason but the time."""
 
     def stop(self) -> None:
         """Ask `run` to return after the batch it is working on, in a rebuild as well."""
@@ -183,6 +194,7 @@ class Daemon:
             self._complaints.about("log", problems)
             self._logs_seen = None if problems or self._stop.is_set() else logs
         is_quiet = not is_changed and not self._is_hinted
+        self._idle_count = self._idle_count + 1 if is_quiet and not self._files.is_due else 0
         self._files.refresh(is_idle=not self._wake.is_set(), is_quiet=is_quiet)
 
     def _project(self) -> bool:
@@ -214,15 +226,23 @@ class Daemon:
             self._is_hinted = True  # hints that come during the pause are not waited for after it
             self._stop.wait(self._pause_s)
             return
-        timeout_s = min(self._rescan_s, QUIET_S) if self._files.is_due else self._rescan_s
+        ended_at = time.monotonic()
         # What was appended just after the logs were looked at has waited for the work already,
         # and is to be visible, not only found, within the interval.
-        worked_s = time.monotonic() - self._looked_at
+        worked_s = ended_at - self._looked_at
         self._work_s = min(max(worked_s, self._work_s * _WORK_DECAY), self._rescan_s / 2)
-        left_s = timeout_s - worked_s - self._work_s
+        left_s = self._longest_wait_s() - worked_s - self._work_s
         self._is_hinted = self._wake.wait(max(left_s, self._debounce_s))
-        if self._is_hinted:
-            self._stop.wait(self._debounce_s)
+        # The first hint after some quiet is followed at once; those of a burst are collected.
+        rest_s = ended_at + self._debounce_s - time.monotonic()
+        if self._is_hinted and rest_s > 0:
+            self._stop.wait(rest_s)
+
+    def _longest_wait_s(self) -> float:
+        if self._files.is_due:
+            return min(self._rescan_s, QUIET_S)
+        is_idle = self._idle_count >= IDLE_LOOKS and self.hints.mode == "watching"
+        return self._rescan_s * (IDLE_FACTOR if is_idle else 1)
 
 
 def _look_of_logs(store: Store) -> int:

@@ -19,8 +19,9 @@ _MB = 1_000_000
 def visible(setting: Setting) -> list[Result]:
     """Time from the start of an append to the rows in SQL, the daemon running.
 
-    Every other turn a row is inserted into the same database with the DuckDB package alone, into
-    a table like that of the events. Both percentiles are set against the median of that.
+    Every other turn a row is inserted into a copy of the same database with the DuckDB package
+    alone, into a table like that of the events. Both percentiles are set against the median of
+    that.
     """
     shape = shape_of(setting, LINES * TENTH)
     root = projected_store_of(setting, shape)
