@@ -12,6 +12,7 @@ import os
 import random
 import time
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
@@ -57,6 +58,9 @@ _SETTINGS = {"autoinstall_known_extensions": "false", "autoload_known_extensions
 
 # DuckDB takes most of a machine's memory by default, and is no faster here for it.
 _WRITER_SETTINGS = {**_SETTINGS, "memory_limit": "512MB"}
+
+_VALUES_MAX = 32
+_SQL_TYPES: dict[Kind, str] = {"text": "VARCHAR", "int32": "INTEGER", "int64": "BIGINT"}
 
 _ARROW_TYPES: dict[Kind, Any] = {
     "text": nanoarrow.string(),
@@ -136,6 +140,9 @@ class Connection:
 
     def load(self, name: str, fields: Fields, rows: Sequence[tuple[Any, ...]]) -> None:
         """Make (or replace) the temporary table `name` from rows of Python values."""
+        if 0 < len(rows) * len(fields) <= _VALUES_MAX and all(k in _SQL_TYPES for _, k in fields):
+            self._load_few(name, fields, rows)
+            return
         self.load_columns(name, make_columns(fields, rows))
 
     def load_columns(self, name: str, columns: Columns) -> None:
@@ -149,6 +156,14 @@ class Connection:
                 self._inner.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS FROM arriving')
             finally:
                 self._inner.unregister("arriving")
+
+    def _load_few(self, name: str, fields: Fields, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Do the same with parameters: of a few values, that makes a table in half the time."""
+        names = ", ".join(f'"{field}"' for field, _ in fields)
+        marks = ", ".join(f"?::{_SQL_TYPES[kind]}" for _, kind in fields)
+        values = ", ".join([f"({marks})"] * len(rows))
+        select = f"FROM (VALUES {values}) AS arriving({names})"
+        self.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {select}', list(chain(*rows)))
 
     @contextmanager
     def attached(self, path: Path, name: str) -> Iterator[None]:

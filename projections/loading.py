@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from projections.arriving import fed_tables
 from projections.batch import BATCH_FIELDS, QUARANTINE_FIELDS, refuse_row
 from projections.checkpoints import CHECKPOINT_FIELDS, Checkpoint
 from projections.columns import make_columns
@@ -152,10 +153,12 @@ def _write(connection: Connection, batch: Batch) -> None:
         _clear(connection, batch.cleared)
     if batch.settlements:
         _settle(connection, batch.settlements)
-    columns = batch.columns or make_columns(BATCH_FIELDS, batch.rows)
-    if columns.length:
-        connection.load_columns("batch", columns)
-        for table in ACTION_TABLES:
+    if batch.rows or batch.columns:
+        if batch.columns is not None:
+            connection.load_columns("batch", batch.columns)
+        else:
+            connection.load("batch", BATCH_FIELDS, batch.rows)
+        for table in fed_tables(batch.rows):
             connection.insert(table.name, table.sql)
         connection.drop("batch")
     if batch.refused:
