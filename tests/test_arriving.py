@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -16,6 +16,9 @@ from projections.arriving import ROWS_MAX, fed_tables
 from projections.batch import BATCH_FIELDS, decode_lines
 from projections.definitions import ACTION_TABLES
 from provenance_log.reader import RawLine
+
+if TYPE_CHECKING:
+    from projections.columns import Fields
 
 KINDS: dict[str, dict[str, Any]] = {
     **LINES,
@@ -68,7 +71,7 @@ NUMBERS = st.none() | st.integers(-(2**63), 2**63 - 1)
 def test_a_few_rows_become_the_table_that_they_become_through_arrow(
     rows: list[tuple[Any, ...]],
 ) -> None:
-    fields = (("text", "text"), ("large", "int64"), ("small", "int32"))
+    fields: Fields = (("text", "text"), ("large", "int64"), ("small", "int32"))
     connection = cleared_tables()
     found = []
     for values_max in (1000, 0):
