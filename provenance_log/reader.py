@@ -12,6 +12,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from provenance_log.errors import LineInvalid, LogUnsafe
@@ -25,7 +26,7 @@ from provenance_log.format import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -47,9 +48,8 @@ class ReadPosition:
 START = ReadPosition()
 
 
-@dataclass(frozen=True, slots=True)
-class RawLine:
-    """One complete line as it stands in the log."""
+class RawLine(NamedTuple):
+    """One complete line as it stands in the log; a tuple, since one is made for every line."""
 
     content: bytes | None
     """The bytes without the newline; None where they are more than `READ_LINE_BYTES_MAX`."""
@@ -266,17 +266,21 @@ def _spans_backwards(fd: int, size_bytes: int) -> Iterator[tuple[int, int]]:
 
 
 def _split(data: bytes, start: ReadPosition) -> tuple[RawLine, ...]:
-    lines: list[RawLine] = []
-    offset, number, prev = start.offset, start.line_number, start.prev
-    for content in data[:-1].split(b"\n"):
-        number += 1
-        length = len(content)
-        digest = line_hash(content)
-        kept = content if length <= READ_LINE_BYTES_MAX else None
-        lines.append(RawLine(kept, offset, number, length, digest, prev))
-        offset += length + 1
-        prev = digest
-    return tuple(lines)
+    contents = data[:-1].split(b"\n")
+    hashes = list(map(line_hash, contents))
+    lengths = list(map(len, contents))
+    offsets = accumulate(lengths, _after_newline, initial=start.offset)
+    first = start.line_number + 1
+    kept: Iterable[bytes | None] = contents
+    if max(lengths) > READ_LINE_BYTES_MAX:
+        kept = (one if len(one) <= READ_LINE_BYTES_MAX else None for one in contents)
+    numbers = range(first, first + len(contents))
+    previous = (start.prev, *hashes[:-1])
+    return tuple(map(RawLine, kept, offsets, numbers, lengths, hashes, previous))
+
+
+def _after_newline(offset: int, length: int) -> int:
+    return offset + length + 1
 
 
 def _read_long_line(fd: int, start: ReadPosition, data: bytes) -> Chunk:

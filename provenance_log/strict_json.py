@@ -68,21 +68,20 @@ def parse_object(line: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise LineInvalid("not_object", f"the line is a {type(value).__name__}, not an object")
     # What is byte for byte as the writer makes it has exact numbers and no key twice.
-    is_canonical = _is_canonical(line, value)
-    if count_brackets(line) > DEPTH_MAX and (
-        nests_deeper(value, DEPTH_MAX) if is_canonical else depth_exceeds(line, DEPTH_MAX)
+    try:
+        is_canonical = orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER) == line
+    except TypeError:
+        is_canonical = False
+    # Every level takes two brackets, so a short line needs no counting.
+    if (
+        len(line) > 2 * DEPTH_MAX
+        and count_brackets(line) > DEPTH_MAX
+        and (nests_deeper(value, DEPTH_MAX) if is_canonical else depth_exceeds(line, DEPTH_MAX))
     ):
         raise LineInvalid("too_deep", f"nested deeper than {DEPTH_MAX} levels")
     if not is_canonical and _SUSPECT_NUMBER.search(line):
         _check_numbers(line)
     return value
-
-
-def _is_canonical(line: bytes, value: dict[str, Any]) -> bool:
-    try:
-        return orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER) == line
-    except TypeError:
-        return False
 
 
 def _why_not_json(line: bytes, error: orjson.JSONDecodeError) -> LineInvalid:

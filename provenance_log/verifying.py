@@ -19,7 +19,14 @@ from provenance_log.anchors import Anchor
 from provenance_log.blobs import BLOBS_DIRECTORY
 from provenance_log.errors import LogUnsafe
 from provenance_log.format import GENESIS_PREV
-from provenance_log.reader import START, Chunk, ReadPosition, read_log, session_id_of_log
+from provenance_log.reader import (
+    START,
+    Chunk,
+    RawLine,
+    ReadPosition,
+    read_log,
+    session_id_of_log,
+)
 from provenance_log.verifying_files import Blobs, derived_level
 from provenance_log.verifying_levels import (
     Anchoring,
@@ -29,6 +36,7 @@ from provenance_log.verifying_levels import (
     counted,
     reason_of,
 )
+from provenance_log.verifying_plain import is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +127,7 @@ def verify_log(
 
 
 class _Reading:
-    """Hands each line to every level, and puts their findings together at the end."""
+    """Hands each line that is not plain to every level; puts their findings together."""
 
     def __init__(self, log: Path, anchoring: Anchoring) -> None:
         self._log = log
@@ -132,15 +140,35 @@ class _Reading:
         self._blobs = Blobs(log.parent / BLOBS_DIRECTORY)
 
     def see(self, chunk: Chunk) -> None:
+        plain_count, next_id = 0, self._schema.action_id + 1
         for raw in chunk.lines:
-            value = self._schema.see(raw)
-            self._chain.see(raw, value)
-            self._anchor.see(raw)
-            self._blobs.see(raw, value)
-            if self._session_id is None and (raw.content is None or raw.content.strip()):
-                self._session_id = session_id_of_log(raw)
+            if (
+                self._session_id is not None
+                and raw.content is not None
+                and is_plain(raw.content, raw.prev, next_id)
+            ):
+                plain_count, next_id = plain_count + 1, next_id + 1
+            else:
+                self._pass(plain_count)
+                self._look(raw)
+                plain_count, next_id = 0, self._schema.action_id + 1
+        self._pass(plain_count)
+        if self._anchor.is_known:
+            for raw in chunk.lines:
+                self._anchor.see(raw)
         self._end = chunk.end
         self._tail_bytes = chunk.tail_bytes
+
+    def _pass(self, plain_count: int) -> None:
+        self._schema.pass_plain(plain_count)
+        self._chain.pass_plain(plain_count)
+
+    def _look(self, raw: RawLine) -> None:
+        value = self._schema.see(raw)
+        self._chain.see(raw, value)
+        self._blobs.see(raw, value)
+        if self._session_id is None and (raw.content is None or raw.content.strip()):
+            self._session_id = session_id_of_log(raw)
 
     def report(self) -> Report:
         levels = (

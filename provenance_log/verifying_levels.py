@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from provenance_log.anchors import Anchor
 from provenance_log.errors import LineInvalid, LogUnsafe
-from provenance_log.format import ACTION_TYPES, GENESIS_PREV, STATUSES, decode
+from provenance_log.format import GENESIS_PREV, decode
 from provenance_log.reader import RawLine, ReadPosition, is_chained
+from provenance_log.verifying_plain import KNOWN_STATUSES, KNOWN_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +68,13 @@ class Schema:
         self._unknown = Places()
         self._misnumbered = Places()
         self._action_count = 0
-        self._action_id = 0
+        self.action_id = 0
+        """The number of the last action."""
+
+    def pass_plain(self, count: int) -> None:
+        """Take in so many lines, each an action in its place, of known words."""
+        self._action_count += count
+        self.action_id += count
 
     def see(self, raw: RawLine) -> dict[str, Any] | None:
         """Return the action of a line, or None where it is none."""
@@ -80,12 +87,13 @@ class Schema:
             self._refuse(raw, error.reason, error.message)
             return None
         self._action_count += 1
-        for key, known in (("type", ACTION_TYPES), ("status", STATUSES)):
-            if value[key] not in known:
-                self._unknown.add(raw, f"{key} {value[key][:40]!r}")
-        if value["action_id"] != self._action_id + 1:
-            self._misnumbered.add(raw, f"{value['action_id']} after {self._action_id}")
-        self._action_id = value["action_id"]
+        if value["type"] not in KNOWN_TYPES:
+            self._unknown.add(raw, f"type {value['type'][:40]!r}")
+        if value["status"] not in KNOWN_STATUSES:
+            self._unknown.add(raw, f"status {value['status'][:40]!r}")
+        if value["action_id"] != self.action_id + 1:
+            self._misnumbered.add(raw, f"{value['action_id']} after {self.action_id}")
+        self.action_id = value["action_id"]
         return value
 
     def _refuse(self, raw: RawLine, reason: str, message: str) -> None:
@@ -114,6 +122,10 @@ class Chain:
         self._no_action_count = 0
         self.gap_line = 1
         """The last line that names no line before it: it and those after it are held together."""
+
+    def pass_plain(self, count: int) -> None:
+        """Take in so many chained lines."""
+        self._chained_count += count
 
     def see(self, raw: RawLine, value: Mapping[str, Any] | None) -> None:
         """Take in a line and its action; None where it is none."""
