@@ -1,6 +1,6 @@
 """Reading and decoding what was planned for sessions, batch by batch; needs no database.
 
-Used in the projector's own process and in those that `spreading` starts.
+Used in the projector's own process and in those that `decoding` starts.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -35,6 +36,7 @@ from provenance_log.verifying import (
     EXIT_UNREADABLE,
     Report,
     verify_log,
+    verify_logs,
 )
 from provenance_log.verifying_archived import verify_archived
 
@@ -228,8 +230,9 @@ def _with_parity(
 def _reports(logs: Sequence[Path], against: str | None) -> Iterator[Report]:
     given = None if against is None else _given_anchor(against)
     with progress("verifying") as advance:
-        for done, log in enumerate(logs, start=1):
-            yield verify_log(log, given) if given else _verify_as_its_manifest_says(log)
+        verify_one = partial(verify_log, anchor=given) if given else _verify_as_its_manifest_says
+        for done, report in enumerate(verify_logs(logs, verify_one), start=1):
+            yield report
             advance(done, len(logs))
 
 

@@ -23,7 +23,7 @@ from projections.duplicates import Comparisons
 from projections.following import Follow, Following
 from projections.loading import Batch, write_all
 from projections.planning import SessionPlan, make_plan
-from projections.spreading import ahead, spread_batches
+from projections.decoding import ahead, spread_batches
 from provenance_log.errors import ArchiveDamaged, ArchiveRefused, LogUnsafe
 from provenance_log.restoring import unpacked_session
 

@@ -1,156 +1,112 @@
-"""Decoding in several processes gives what decoding in one gives, and leaves no process behind."""
+"""Calls in several processes: what comes out is what would come of calls made one by one."""
 
-from collections.abc import Generator
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from projecting import Log
-from rebuilding import content, filled
 
-from projections import definitions, spreading
-from projections.columns import Fields, make_columns
-from projections.database import connect
-from projections.duplicates import Comparisons
-from projections.loading import Batch
-from projections.planning import make_plan
-from projections.rebuild import rebuild
-from projections.work import Projector
-from provenance_log.errors import ProvlogError
-from provenance_log.store import Store
+from provenance_log import spreading
+from provenance_log.errors import LineInvalid
+from provenance_log.spreading import spread
 
-FIELDS: Fields = (
-    ("a", "text"),
-    ("b", "json"),
-    ("c", "int32"),
-    ("d", "int64"),
-    ("e", "timestamp"),
-    ("f", "boolean"),
-)
-SMALL, LARGE = st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63), 2**63 - 1)
-TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-ROW = st.tuples(
-    *(
-        st.none() | values
-        for values in (TEXT, TEXT.map(str.encode), SMALL, LARGE, LARGE, st.booleans())
-    )
-)
+_KILLED_PARENT = """if True:
+    import os, sys, time
+    from pathlib import Path
+    from provenance_log import spreading
+
+    def work(number):
+        (Path(sys.argv[1]) / str(os.getpid())).touch()
+        time.sleep(60)
+
+    spreading.usable_processes = lambda: 3
+    list(spreading.spread(work, [1, 2, 3, 4], 3))
+"""
 
 
-@pytest.fixture
-def spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every rebuild spread over three processes, whatever there is to read."""
-    spread_everything(monkeypatch)
+@pytest.fixture(autouse=True)
+def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spreading, "usable_processes", lambda: 2)
 
 
-def spread_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spreading, "SPREAD_BYTES", 0)
-    monkeypatch.setattr(spreading, "_processors", lambda: 3)
-    defaults = {**(Projector.__init__.__kwdefaults__ or {}), "batch_bytes": 500}
-    monkeypatch.setattr(Projector.__init__, "__kwdefaults__", defaults)
+def test_results_come_in_the_order_of_the_items_from_more_than_one_process() -> None:
+    def work(number: int) -> tuple[int, int]:
+        time.sleep(0.05 if number == 0 else 0.01)
+        return number, os.getpid()
+
+    results = list(spread(work, range(9), 2))
+
+    assert [number for number, _ in results] == list(range(9))
+    pids = {pid for _, pid in results}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
 
 
-def children() -> list[str]:
-    found: list[str] = []
-    for task in Path("/proc/self/task").iterdir():
-        found += (task / "children").read_text().split()
-    return found
+def test_an_error_is_raised_at_its_turn_as_by_a_call() -> None:
+    def work(number: int) -> int:
+        if number == 3:
+            raise LineInvalid("not_json", "broken")
+        return number
+
+    results = spread(work, range(6), 2)
+
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(LineInvalid, match="broken") as raised:
+        next(results)
+    assert raised.value.reason == "not_json"
 
 
-def batches_of(store: Store, problems: list[str]) -> Generator[Batch, None, None]:
-    plan = make_plan(store, (), Comparisons())
-    return spreading.spread_batches(plan.sessions, 100, problems)
+def test_what_a_process_that_dies_did_not_do_is_done_here() -> None:
+    here = os.getpid()
+
+    def work(number: int) -> int:
+        if number in {1, 2} and os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number * number
+
+    assert list(spread(work, range(7), 2)) == [0, 1, 4, 9, 16, 25, 36]
 
 
-@given(rows=st.lists(ROW, max_size=20))
-def test_columns_give_back_the_rows_that_they_were_made_of(rows: list[tuple[object, ...]]) -> None:
-    assert make_columns(FIELDS, rows).rows() == rows
+def test_processes_end_with_the_iterator(tmp_path: Path) -> None:
+    def work(number: int) -> int:
+        (tmp_path / str(os.getpid())).touch()
+        if number:
+            time.sleep(60)
+        return number
+
+    results = spread(work, range(4), 2)
+    assert next(results) == 0
+    results.close()  # type: ignore[attr-defined]  # a generator
+
+    assert [pid for pid in _pids(tmp_path) if _is_alive(pid)] == []
 
 
-def test_a_rebuild_in_several_processes_gives_the_tables_of_one_process(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    filled(store, sessions=7, lines=5)
-    (store.sessions_dir / "2026-01-03" / "actions.jsonl").write_bytes(b"one torn ta")
-    rebuild(store)
-    alone = content(store)
-    spread_everything(monkeypatch)
-    rebuild(store)
-    assert content(store) == alone
-    assert len(alone["provenance_events"].splitlines()) > 30
-    assert children() == []
+def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _KILLED_PARENT, str(tmp_path)]
+    parent = subprocess.Popen(command)
+    while len(_pids(tmp_path)) < 3:
+        assert parent.poll() is None
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+
+    deadline = time.monotonic() + 20
+    while any(_is_alive(pid) for pid in _pids(tmp_path)):
+        assert time.monotonic() < deadline, "a process outlived its parent"
+        time.sleep(0.02)
 
 
-@pytest.mark.usefixtures("spread")
-def test_a_line_that_no_table_takes_is_found_among_columns(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(3):
-        log = Log(store, f"2026-01-0{number + 1}", f"s{number}")
-        for word in ("good", f"bad {number}", "good"):
-            log.add(details={"call_id": word})
-    real = definitions.load_sql
-
-    def load(folder: definitions.SqlFolder, name: str) -> str:
-        text = real(folder, name)
-        refused = "IF(event_id = 'event-3' AND session_id = 's1', error('no'), event_id)"
-        return (
-            text.replace("    event_id,", f"    {refused} AS event_id,")
-            if name == "events"
-            else text
-        )
-
-    monkeypatch.setattr(definitions, "load_sql", load)
-    report = rebuild(store)
-    assert (report.tally.lines, report.tally.quarantined) == (12, 1)
-    with connect(store.database, read_only=True) as connection:
-        assert connection.execute("SELECT session_id, line_number FROM provenance_quarantine") == [
-            ("s1", 3)
-        ]
-        assert connection.count("provenance_events") == 11
+def _pids(directory: Path) -> list[int]:
+    return [int(path.name) for path in directory.iterdir()]
 
 
-@pytest.mark.usefixtures("spread")
-def test_the_batches_come_in_the_order_of_the_plan(store: Store) -> None:
-    filled(store, sessions=7, lines=2)
-    problems: list[str] = []
-    found = [item.session_id for one in batches_of(store, problems) for item in one.checkpoints]
-    assert list(dict.fromkeys(found)) == [f"s{number}" for number in range(7)]
-    assert problems == []
-
-
-@pytest.mark.usefixtures("spread")
-def test_a_log_that_vanishes_meanwhile_is_a_problem_and_no_end(store: Store) -> None:
-    filled(store, sessions=4)
-    plan = make_plan(store, (), Comparisons())
-    (store.sessions_dir / "2026-01-02" / "actions.jsonl").unlink()
-    problems: list[str] = []
-    list(spreading.spread_batches(plan.sessions, 100, problems))
-    assert len(problems) == 1
-    assert "2026-01-02" in problems[0]
-
-
-@pytest.mark.usefixtures("spread")
-def test_nobody_who_stops_early_leaves_a_process(store: Store) -> None:
-    filled(store, sessions=7, lines=50)
-    batches = batches_of(store, [])
-    next(batches)
-    assert len(children()) == 3
-    batches.close()
-    assert children() == []
-
-
-@pytest.mark.usefixtures("spread")
-def test_a_killed_process_fails_the_rebuild_and_leaves_the_old_database(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    filled(store, sessions=4)
-    rebuild(store)
-    before = content(store)
-    monkeypatch.setattr(spreading, "_PROGRAM", "import os; os.kill(os.getpid(), 9)")
-    with pytest.raises(ProvlogError, match="ended before its work"):
-        rebuild(store)
-    assert content(store) == before
-    assert children() == []
-    assert not list(store.root.glob("*.rebuild-*"))
+def _is_alive(pid: int) -> bool:
+    """A process that has ended but whose parent did not ask for its end yet is not alive."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text("utf-8")
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"

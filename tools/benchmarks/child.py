@@ -31,7 +31,7 @@ from provenance_log.appender import Appender, Durability
 from provenance_log.claude_code import importing
 from provenance_log.recording import SessionHeader, start_session
 from provenance_log.store import Store, initialise_store, open_store
-from provenance_log.verifying import verify_log
+from provenance_log.verifying import verify_logs
 
 CATCH_UP_LINES = 100
 _PREV = re.compile(rb',"prev":"[0-9a-f]{64}"')
@@ -86,7 +86,7 @@ def verify(root: str) -> float:
     """Verify every log of a store; return seconds."""
     logs = [directory.log for directory in open_store(Path(root)).session_directories()]
     started = time.perf_counter()
-    reports = [verify_log(log) for log in logs]
+    reports = list(verify_logs(logs))
     elapsed_s = time.perf_counter() - started
     assert all(report.exit_code == 0 for report in reports)
     return elapsed_s

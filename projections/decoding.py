@@ -32,7 +32,7 @@ SPREAD_BYTES = 32 * 1024 * 1024
 _PROCESSES_MAX = 4
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[1:]; "
-    "from projections.spreading import serve; serve(sys.stdin.buffer, sys.stdout.buffer)"
+    "from projections.decoding import serve; serve(sys.stdin.buffer, sys.stdout.buffer)"
 )
 _LOST = "a process that decoded lines ended before its work"
 
