@@ -11,7 +11,7 @@ import hashlib
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -90,8 +90,7 @@ _ACCEPTED: dict[str, tuple[type, ...]] = {
 _GIVEN_AT_APPEND = ("action_id", "prev")
 _REQUIRED_KEYS = frozenset(REQUIRED)
 _REQUIRED_OF_CALLER = _REQUIRED_KEYS - set(_GIVEN_AT_APPEND)
-# The order of a line's keys; `timestamp` and `action_id` stand before these, `prev` after them.
-_ORDER = (
+KEY_ORDER = (
     "type",
     "tool",
     "status",
@@ -106,18 +105,13 @@ _ORDER = (
     "event_name",
     "database_event_id",
 )
-_PLAIN_ORDER = tuple(key for key in _ORDER if key not in {"entity_links", "database_event_id"})
-_PLAIN_TYPES = frozenset(ACTION_TYPES)
-_PLAIN_STATUSES = frozenset(STATUSES)
-_plain_shapes: set[tuple[tuple[str, ...], tuple[type, ...]]] = set()
-"""Those that were found to be plain: at most as many as there are choices of the known keys."""
-_WORD_KEYS = ("type", "tool", "status", "event_type", "event_name")
-_ACCEPTED_WORDS_MAX = 4096
-_accepted_words: set[tuple[Any, ...]] = set()
-"""The values of those keys, of lines that were accepted: most lines repeat those of another."""
-_OBJECT = (dict, type(None))
-_BOOLEAN = (bool, type(None))
-_TEXT = (str, type(None))
+"""The order of a line's keys; `timestamp` and `action_id` stand before these, `prev` after them."""
+_REMEMBERED_MAX = 4096
+_WORD_LENGTH_MAX = 100
+_accepted_words: set[tuple[str, str, str]] = set()
+"""Type, tool and status of lines that were accepted: most lines repeat those of another."""
+_checks_of_keys: dict[tuple[str, ...], tuple[tuple[str, type], ...]] = {}
+"""The types of the members of a line that has exactly these keys, all known, none of them null."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT_NUMBERS = orjson.OPT_STRICT_INTEGER
 
@@ -151,7 +145,7 @@ def encode_body(action: Mapping[str, Any]) -> Body:
     is repaired here (`values.representable` does that before).
     """
     _check_for_writing(action)
-    rest = {key: value for key in _ORDER if (value := action.get(key)) is not None}
+    rest = {key: value for key in KEY_ORDER if (value := action.get(key)) is not None}
     if len(rest) + 1 < len(action):
         for key, value in action.items():
             if key not in rest and key != "timestamp" and value is not None:
@@ -165,46 +159,6 @@ def encode_body(action: Mapping[str, Any]) -> Body:
     # The time was found to be ASCII without anything to escape.
     head = b'{"timestamp":"%b","action_id":' % action["timestamp"].encode()
     return Body(head, b"," + tail[1:-1] + b',"prev":"')
-
-
-def is_plain(action: Mapping[str, Any]) -> TypeGuard[dict[str, Any]]:
-    """Return True only where `encode_body` would take the action's own JSON for its line as it is.
-
-    That is so for known keys in their order with values of exactly their types, and without a
-    time and an id, which `plain_body` adds. The action must be one that JSON can hold.
-    """
-    if type(action) is not dict:
-        return False
-    shape = (tuple(action), tuple(map(type, action.values())))
-    if shape not in _plain_shapes:
-        if not _is_plain_shape(*shape):
-            return False
-        _plain_shapes.add(shape)
-    if (
-        action["type"] not in _PLAIN_TYPES
-        or action["status"] not in _PLAIN_STATUSES
-        or not action["tool"]
-        or not 0 <= action.get("duration_ms", 0) <= COLUMN_INTEGER_MAX
-    ):
-        return False
-    for path in action.get("files_affected", ()):  # noqa: SIM110  (half as dear as `all`)
-        if type(path) is not str:
-            return False
-    return True
-
-
-def plain_body(encoded: bytes, timestamp: bytes, event_id: bytes) -> Body:
-    """Return the body of a plain action, given its JSON, a canonical time and a new event id."""
-    return Body(
-        b'{"timestamp":"%b","action_id":' % timestamp,
-        b',%b,"database_event_id":"%b","prev":"' % (encoded[1:-1], event_id),
-    )
-
-
-def _is_plain_shape(keys: tuple[str, ...], types: tuple[type, ...]) -> bool:
-    known = dict.fromkeys(key for key in _PLAIN_ORDER if key in keys)
-    is_in_order = tuple(known) == keys and known.keys() >= _REQUIRED_OF_CALLER - {"timestamp"}
-    return is_in_order and types == tuple(_TYPES[key] for key in keys)
 
 
 def encode(action: Mapping[str, Any], *, action_id: int, prev: str) -> bytes:
@@ -237,38 +191,26 @@ def decode_timed(line: bytes) -> tuple[dict[str, Any], int]:
 def is_ordinary(value: dict[str, Any]) -> bool:
     """Say of most parsed lines, and quickly, that `decode` accepts all of them but their time.
 
-    Where the answer is no, `decode` finds out; it also learns which words are accepted here.
+    Where the answer is no, `decode` finds out, and learns what words and keys it accepts.
     """
-    get = value.get
-    words = (get("type"), get("tool"), get("status"), get("event_type"), get("event_name"))
-    try:
-        if words not in _accepted_words:
+    checks = _checks_of_keys.get(tuple(value))
+    if checks is None:
+        return False
+    for key, expected in checks:
+        if type(value[key]) is not expected:
             return False
-    except TypeError:  # one of them is an array or an object
+    if (value["type"], value["tool"], value["status"]) not in _accepted_words:
         return False
-    number, duration = get("action_id"), get("duration_ms")
-    if type(number) is not int or not -COLUMN_INTEGER_MAX <= number <= COLUMN_INTEGER_MAX:
-        return False
-    if duration is not None and (
-        type(duration) is not int or not -COLUMN_INTEGER_MAX <= duration <= COLUMN_INTEGER_MAX
-    ):
-        return False
+    get = value.get
     return (
-        type(get("timestamp")) is str
-        and type(get("details")) in _OBJECT
-        and type(get("read_only")) in _BOOLEAN
-        and type(get("database_event_id")) in _TEXT
-        and type(get("prev")) in _TEXT
-        and type(get("context")) in _OBJECT
-        and type(get("error")) in _OBJECT
+        -COLUMN_INTEGER_MAX <= value["action_id"] <= COLUMN_INTEGER_MAX
+        and -COLUMN_INTEGER_MAX <= get("duration_ms", 0) <= COLUMN_INTEGER_MAX
         and ((items := get("files_affected")) is None or _are_all(items, str))
         and ((items := get("entity_links")) is None or _are_all(items, dict))
     )
 
 
-def _are_all(items: Any, item_type: type) -> bool:
-    if type(items) is not list:
-        return False
+def _are_all(items: list[Any], item_type: type) -> bool:
     for item in items:  # noqa: SIM110 - half the time of all() over a generator
         if type(item) is not item_type:
             return False
@@ -282,8 +224,12 @@ def _check_decoded(value: dict[str, Any]) -> None:
         number = value.get(key)
         if number is not None and not -COLUMN_INTEGER_MAX <= number <= COLUMN_INTEGER_MAX:
             raise LineInvalid("number_out_of_range", f"{key!r} does not fit in 32 bits")
-    if len(_accepted_words) < _ACCEPTED_WORDS_MAX:
-        _accepted_words.add(tuple(map(value.get, _WORD_KEYS)))
+    # Neither many nor long ones are kept, so that no log can fill the memory.
+    words = (value["type"], value["tool"], value["status"])
+    if len(_accepted_words) < _REMEMBERED_MAX and max(map(len, words)) <= _WORD_LENGTH_MAX:
+        _accepted_words.add(words)
+    if len(_checks_of_keys) < _REMEMBERED_MAX and value.keys() <= _TYPES.keys():
+        _checks_of_keys[tuple(value)] = tuple((key, _TYPES[key]) for key in value)
 
 
 def event_type_of(value: Mapping[str, Any]) -> str:

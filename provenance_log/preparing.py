@@ -16,10 +16,9 @@ from provenance_log.format import (
     Body,
     canonical_timestamp,
     encode_body,
-    is_plain,
-    plain_body,
 )
 from provenance_log.placing import Prepared
+from provenance_log.plain_actions import is_plain, plain_body
 from provenance_log.stamping import new_event_id, now_text
 from provenance_log.values import exact_json, representable
 

@@ -1,16 +1,20 @@
 """Items become action lines: outcomes, durations, decisions, files, ids and times."""
 
+import uuid
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from transcript_items import TAXONOMY, action_of, items_of, only_call
 from transcript_records import Script
 
-from provenance_log.claude_code.actions import log_time, store_session_id
+from provenance_log.claude_code.actions import deterministic_id, log_time, store_session_id
 from provenance_log.claude_code.calls import Call
 from provenance_log.claude_code.outcomes import Outcome, duration_of, outcome_of
 from provenance_log.claude_code.shell_commands import only_reads
 from provenance_log.claude_code.tools import action_type_of, files_named, is_read_only
+from provenance_log.format import SESSION_NAMESPACE
 
 
 def finished(content: Any, *, tool: str = "Bash", is_error: bool = True, **fields: Any) -> Call:
@@ -19,6 +23,11 @@ def finished(content: Any, *, tool: str = "Bash", is_error: bool = True, **field
     script.call("a", tool)
     script.result("a", content, is_error=is_error, **fields)
     return only_call(script)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_an_id_made_of_a_name_is_its_uuid_in_the_namespace(name: str) -> None:
+    assert deterministic_id(name) == str(uuid.uuid5(SESSION_NAMESPACE, name))
 
 
 REJECTED = "The user doesn't want to proceed with this tool use."

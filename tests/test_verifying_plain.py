@@ -31,7 +31,7 @@ from provenance_log.verifying_plain import is_plain
 PREV = "ab" * 32
 STRANGE = st.one_of(
     VALUES,
-    st.lists(st.lists(st.integers()) | TEXTS),
+    st.lists(st.lists(st.integers(-(2**63), 2**63)) | TEXTS),
     st.sampled_from(
         (2**31, -(2**31), 2**53, 2**64 - 1, 1.0, 2.0, True, "", "read", "success", PREV),
     ),
@@ -96,9 +96,11 @@ def test_of_a_plain_line_the_levels_find_nothing_to_say(content: bytes) -> None:
         ]
 
 
-@given(ACTIONS.filter(lambda written: not {"details", "context", "error"} & set(written)))
+@given(ACTIONS)
 def test_what_the_writer_makes_is_plain_once_its_words_are_known(written: dict[str, Any]) -> None:
-    content = encode(written, action_id=2, prev=PREV)
+    strange = {"x_unknown", "details", "context", "error"}  # may name a blob, or is not known
+    usual = {key: value for key, value in written.items() if key not in strange}
+    content = encode({**usual, "tool": usual["tool"][:100]}, action_id=2, prev=PREV)
     decode_timed(content)
 
     assert is_plain(content, PREV, 2)
