@@ -36,9 +36,7 @@ This package needs orjson and nothing else; an agent that records imports no dat
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as `typing` has it, which a recorder that lives for one line does without
 if TYPE_CHECKING:
     from provenance_log.agent import BaseAgent
     from provenance_log.appender import Appended, Appender
@@ -94,6 +92,8 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - as above
+
     value: object = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     globals()[name] = value
     return value

@@ -7,14 +7,12 @@ reftable format) tells nothing here, rather than something wrong.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _HEADS = "refs/heads/"
 _BYTES_MAX = 4096
 _PACKED_BYTES_MAX = 64 * 1024 * 1024
@@ -52,7 +50,7 @@ def _git_directory(directory: Path) -> Path | None:
 
 def _state(git: Path) -> GitState:
     head = _first_line(git / "HEAD")
-    if _HASH.fullmatch(head):
+    if _is_hash(head):
         return GitState(commit=head)
     reference = head.removeprefix("ref:").strip()
     if not reference.startswith(_HEADS) or ".." in reference:
@@ -67,15 +65,19 @@ def _commit(git: Path, reference: str) -> str | None:
         shared = git / _first_line(git / "commondir")
     if (shared / reference).is_file():
         found = _first_line(shared / reference)
-        return found if _HASH.fullmatch(found) else None
+        return found if _is_hash(found) else None
     packed = shared / "packed-refs"
     if not packed.is_file() or packed.stat().st_size > _PACKED_BYTES_MAX:
         return None
     for line in packed.read_text("utf-8", "replace").splitlines():
         commit, _, name = line.partition(" ")
-        if name == reference and _HASH.fullmatch(commit):
+        if name == reference and _is_hash(commit):
             return commit
     return None
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) in {40, 64} and not text.strip("0123456789abcdef")
 
 
 def _first_line(path: Path) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 8 * 1024 * 1024
 _PIECE_BYTES = 1024 * 1024
 _BACKWARD_BYTES = 64 * 1024
+_FIRST_BYTES = 4 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def first_line(fd: int) -> RawLine | None:
     """Return the first complete line that is not blank, or None: it names the session."""
     position = START
     while True:
-        chunk = read_chunk(fd, position, bytes_max=_BACKWARD_BYTES)
+        chunk = read_chunk(fd, position, bytes_max=_FIRST_BYTES)
         for raw in chunk.lines:
             if raw.content is None or raw.content.strip():
                 return raw

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LOOKS_WITHOUT_FILTER = 20
 BASE64_RUN_LENGTH_MIN = 32
 _SAMPLE_LENGTH = 24
+_SEARCHED_LENGTH_MAX = 4096
 
 _RUN = b"a" * RUN_LENGTH_MIN
 _RUN_TABLE = bytes(97 if chr(byte) in f"{RUN_CHARACTERS}\\" else 32 for byte in range(256))
@@ -124,7 +125,9 @@ class Prefilter:
         return ()
 
     def _token_gates(self, joined: bytes) -> list[bytes]:
-        if _any_of(tuple(self._tokens)).search(joined) is None:
+        # To compile the expression takes a process of one line longer than all its searches.
+        is_long = len(joined) > _SEARCHED_LENGTH_MAX
+        if is_long and _any_of(tuple(self._tokens)).search(joined) is None:
             return []
         return [gate for gate in self._tokens if gate in joined]
 

@@ -33,10 +33,13 @@ CONFIG_NAME = "config.yaml"
 ENV_ROOT = "PROVENANCE_ROOT"
 ENV_DATABASE = "PROVENANCE_DB"
 
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+_NAME_LENGTH_MAX = 128
 _MINUTE_NAME = re.compile(r"(\d{4}(?:-\d\d){4})-\d+")
 _STEM_LENGTH_MAX = 120
-_RESERVED_NAME = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
+_RESERVED_STEMS = frozenset(
+    {"con", "prn", "aux", "nul"}.union(f"{port}{n}" for port in ("com", "lpt") for n in range(10))
+)
 _DATABASE_SETTING = (  # compiled where it is needed: a recorder does not ask for the database
     r"""^database:\s*(?:"([^"]*)"|'((?:[^']|'')*)'|((?:[^#\n]|(?<=\S)#)*?))\s*(?:\s#.*)?$"""
 )
@@ -125,7 +128,8 @@ class Store:
         A second session of the same minute gets `-2`, a third `-3`, and so on, however many
         processes ask at once. Raises `StoreNotWritable`.
         """
-        minute = re.sub("[T:]", "-", started_at.astimezone(UTC).isoformat(timespec="minutes")[:16])
+        minute = started_at.astimezone(UTC).isoformat(timespec="minutes")[:16]
+        minute = minute.replace("T", "-").replace(":", "-")
         number = 1
         while True:
             name = minute if number == 1 else f"{minute}-{number}"
@@ -203,9 +207,11 @@ def index_entry_name(session_id: str) -> str:
 def is_safe_name(name: str) -> bool:
     """Say whether a name may be used for a file or directory of the store (invariant D4)."""
     return (
-        _SAFE_NAME.fullmatch(name) is not None
-        and not name.endswith(".")
-        and _RESERVED_NAME.fullmatch(name) is None
+        0 < len(name) <= _NAME_LENGTH_MAX
+        and not name.strip(_NAME_CHARACTERS)
+        and name[0] not in "._-"
+        and name[-1] != "."
+        and name.partition(".")[0].lower() not in _RESERVED_STEMS
     )
 
 

@@ -1,6 +1,8 @@
 """Items become action lines: outcomes, durations, decisions, files, ids and times."""
 
+import re
 import uuid
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -9,12 +11,17 @@ from hypothesis import strategies as st
 from transcript_items import TAXONOMY, action_of, items_of, only_call
 from transcript_records import Script
 
-from provenance_log.claude_code.actions import deterministic_id, log_time, store_session_id
+from provenance_log.claude_code.actions import (
+    deterministic_id,
+    log_time,
+    moment_of,
+    store_session_id,
+)
 from provenance_log.claude_code.calls import Call
 from provenance_log.claude_code.outcomes import Outcome, duration_of, outcome_of
 from provenance_log.claude_code.shell_commands import only_reads
 from provenance_log.claude_code.tools import action_type_of, files_named, is_read_only
-from provenance_log.format import SESSION_NAMESPACE
+from provenance_log.format import SESSION_NAMESPACE, format_timestamp
 
 
 def finished(content: Any, *, tool: str = "Bash", is_error: bool = True, **fields: Any) -> Call:
@@ -347,3 +354,31 @@ def test_a_session_id_that_is_no_uuid_becomes_one(name: str) -> None:
 )
 def test_times_are_written_as_the_log_has_them(given: str, written: str) -> None:
     assert log_time(given) == written
+
+
+@given(
+    st.one_of(
+        st.text("0123456789abcdef-"),
+        st.uuids().map(str),
+        st.uuids().map(lambda one: str(one).upper()),
+        st.uuids().map(lambda one: f"{one}\n"),
+    )
+)
+def test_a_session_id_is_kept_that_is_a_uuid_in_lower_case(session_id: str) -> None:
+    form = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+    assert (store_session_id(session_id) == session_id) == bool(form.fullmatch(session_id))
+
+
+@given(
+    st.one_of(
+        st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31)).map(  # noqa: DTZ001 - UTC below
+            lambda moment: moment.isoformat(timespec="microseconds") + "Z"
+        ),
+        st.from_regex(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[Zz]", fullmatch=True),
+        st.text(max_size=27),
+    )
+)
+def test_a_time_in_the_form_of_a_log_is_kept_as_any_other_way_of_reading_it_would(
+    text: str,
+) -> None:
+    assert log_time(text) == format_timestamp(moment_of(text))

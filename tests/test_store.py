@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provenance_log.errors import ProvlogError, StoreNotFound, StoreNotWritable
 from provenance_log.store import (
@@ -139,9 +142,9 @@ def test_a_given_root_may_be_the_store_or_its_project(
 ) -> None:
     root = tmp_path / "project" / ".claude" / "provenance"
     initialise_store(root)
-    for given in (root, tmp_path / "project"):
-        assert open_store(given).root == root
-        monkeypatch.setenv("PROVENANCE_ROOT", str(given))
+    for place in (root, tmp_path / "project"):
+        assert open_store(place).root == root
+        monkeypatch.setenv("PROVENANCE_ROOT", str(place))
         assert open_store().root == root
     monkeypatch.setenv("PROVENANCE_ROOT", str(tmp_path / "missing"))
     with pytest.raises(StoreNotFound, match="no store in this directory"):
@@ -293,3 +296,19 @@ def test_sessions_that_can_not_be_listed_are_reported_with_what_helps(
         with pytest.raises(ProvlogError, match="ulimit") as caught:
             store.session_directories()
     assert caught.value.path == store.sessions_dir
+
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE | re.ASCII)
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.text("aZ09._-", max_size=140),
+        st.from_regex(r"(?i:con|nul|com[0-9]|lpt[0-9])[.a]{0,3}", fullmatch=True),
+    )
+)
+def test_a_name_is_safe_that_the_expressions_of_safe_and_reserved_names_say_is(name: str) -> None:
+    is_safe = _SAFE.fullmatch(name) and not name.endswith(".") and not _RESERVED.fullmatch(name)
+    assert is_safe_name(name) == bool(is_safe)

@@ -11,7 +11,9 @@ One import goes through these modules in this order, each knowing only those bef
 
 A hook's process goes through these, and shares `actions` and `calls` with the import:
 
-`hook`          the process: stdin in, nothing out, exit code 0
+`hook`          the process: stdin in, nothing out, exit code 0 (`hook_process`); what it
+                imports of the standard library is as little as it can be (`stand_ins`,
+                `light_classes`)
 `arriving`      bytes become an arrival (`arrivals`), stamped with time and git state
 `recorder`      an arrival finds its session; what can't be appended goes to the spool
 `hook_calls`    under the log's lock: starts, results, and what is left without one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from provenance_log.errors import LineInvalid
 from provenance_log.format import (
     COLUMN_INTEGER_MAX,
     SESSION_NAMESPACE,
+    canonical_timestamp,
     format_timestamp,
     timestamp_us,
 )
@@ -38,7 +40,9 @@ AGENT_TYPE = "claude-code"
 LOG_TOOL = "ClaudeCode"
 """The tool of lines that are no tool call: what was said, and what Claude Code itself noted."""
 
-_SESSION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SESSION_ID_LENGTHS = [8, 4, 4, 4, 12]
+_HEX = "0123456789abcdef"
+_CANONICAL_LENGTH = len("2026-01-31T10:00:00.000000Z")
 # A time that is surely one; the days after the 28th are looked at more closely.
 _TIMESTAMP = re.compile(
     r"2\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
@@ -80,7 +84,8 @@ def store_session_id(session_id: str) -> str:
 
     A session id is data that anyone may have written; one that is no UUID is mapped to one.
     """
-    if _SESSION_ID.fullmatch(session_id):
+    parts = session_id.split("-")
+    if list(map(len, parts)) == _SESSION_ID_LENGTHS and not "".join(parts).strip(_HEX):
         return session_id
     return deterministic_id(f"claude-code session {session_id}")
 
@@ -97,6 +102,9 @@ def event_id(session_id: str, agent_id: str, kind: str, key: str) -> str:
 
 def log_time(text: str) -> str:
     """Return a transcript's time as a log writes it; what is no time becomes 1970."""
+    if len(text) == _CANONICAL_LENGTH and text.startswith("20"):
+        with suppress(LineInvalid):
+            return canonical_timestamp(text)
     if _TIMESTAMP.fullmatch(text):
         return text[:-1] + "000Z"
     return format_timestamp(moment_of(text))

@@ -125,7 +125,7 @@ def duration_of(call: Call) -> tuple[int | None, str]:
             number = number_of(structured, key)
             if number is not None and number * factor <= COLUMN_INTEGER_MAX:
                 return round(number * factor), "tool"
-    if call.result is None:
+    if call.result is None or not call.result_timestamp:
         return None, ""
     try:
         span_us = timestamp_us(call.result_timestamp) - timestamp_us(call.origin.timestamp)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from provenance_log.claude_code.records import typed_command
 from provenance_log.values import representable
 
 if TYPE_CHECKING:
@@ -47,6 +46,9 @@ def typed_text(prompt: Prompt) -> str | None:
     """Return what a person typed, as a hook is told it; None where nobody typed."""
     if prompt.origin.agent is not None or prompt.kind not in _TYPED_KINDS:
         return None
+    # Only an import has prompts of a transcript, and a hook imports as little as it can.
+    from provenance_log.claude_code.records import typed_command  # noqa: PLC0415
+
     return typed_command(prompt.text) if prompt.kind == "command" else prompt.text
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provenance_log.appender import Appender
 from provenance_log.claude_code.actions import (
     AGENT_TYPE,
     ActionWriter,
@@ -33,7 +34,7 @@ from provenance_log.errors import (
     SettingsInvalid,
 )
 from provenance_log.recorder_problems import note_problem
-from provenance_log.recording import SessionHeader, reopen_session
+from provenance_log.recording import Recording, SessionHeader
 from provenance_log.settings import default_settings, load_settings
 from provenance_log.spool import drain_spool, spooled_paths, write_spooled
 from provenance_log.store import DATABASE_NAME, Store
@@ -41,7 +42,6 @@ from provenance_log.store_redaction import redactor_of
 
 if TYPE_CHECKING:
     from provenance_log.log_end import LogEnd
-    from provenance_log.recording import Recording
     from provenance_log.settings import Settings
 
 Action = dict[str, Any]
@@ -98,10 +98,12 @@ class Recorder:
 
     def _recording(self, arrival: Arrival, session_id: str) -> tuple[Recording, bool]:
         sessions = Sessions(self.store, wait_s=self.wait_s)
-        if self.store.find_indexed_session(session_id) is not None:
-            recording = reopen_session(self.store, session_id)
-            if recording is not None:
-                return recording, False
+        directory = self.store.find_indexed_session(session_id)
+        if directory is not None:
+            redactor = redactor_of(self.store.root)
+            return Recording(
+                session_id, directory, Appender(directory.log, redactor=redactor)
+            ), False
         return sessions.start(_header(arrival, session_id), moment_of(arrival.time))
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from provenance_log import lock_files
 from provenance_log.appender import Appender
-from provenance_log.archive_index import read_index
 from provenance_log.claude_code.actions import event_id
 from provenance_log.recording import Recording, reopen_session, start_session
 from provenance_log.store import SessionDirectory, is_safe_name, read_session_id
@@ -52,6 +51,9 @@ class Sessions:
 
         A session gets into the index before its directory goes, so that is looked at last.
         """
+        # A hook asks for none of this, and lives for one line.
+        from provenance_log.archive_index import read_index  # noqa: PLC0415
+
         return self.reopen(session_id) is None and session_id in read_index(self.store)
 
     def start(self, header: SessionHeader, started_at: datetime) -> tuple[Recording, bool]:
