@@ -1,4 +1,4 @@
-"""The database: the only importer of duckdb and nanoarrow, and where their errors get names.
+"""The database: the only importer of duckdb, and where their errors get names.
 
 DuckDB admits one process that writes or many that read. It holds POSIX locks, which vanish when
 the same process opens and closes the file by any other means: so nothing here or elsewhere in a
@@ -16,7 +16,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
-import nanoarrow
 
 from projections.columns import make_columns
 from projections.definitions import load_sql
@@ -61,16 +60,6 @@ _WRITER_SETTINGS = {**_SETTINGS, "memory_limit": "512MB"}
 
 _VALUES_MAX = 32
 _SQL_TYPES: dict[Kind, str] = {"text": "VARCHAR", "int32": "INTEGER", "int64": "BIGINT"}
-
-_ARROW_TYPES: dict[Kind, Any] = {
-    "text": nanoarrow.string(),
-    "int32": nanoarrow.int32(),
-    "int64": nanoarrow.int64(),
-    "timestamp": nanoarrow.timestamp("us"),
-    "boolean": nanoarrow.bool_(),
-    # DuckDB takes this extension type as JSON without parsing the text again.
-    "json": nanoarrow.extension_type(nanoarrow.string(), "arrow.json", b""),
-}
 
 
 class Connection:
@@ -150,8 +139,10 @@ class Connection:
 
         A registered Arrow stream can be scanned once only, hence the table.
         """
+        from projections.arrow_streams import stream_of  # noqa: PLC0415 - readers do without
+
         with self._named_errors():
-            self._inner.register("arriving", _stream(columns))
+            self._inner.register("arriving", stream_of(columns))
             try:
                 self._inner.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS FROM arriving')
             finally:
@@ -346,18 +337,3 @@ def _open_for_reading(path: Path) -> duckdb.DuckDBPyConnection:
     with duckdb.connect(str(path), config=dict(_WRITER_SETTINGS)) as inner:
         inner.execute(f"{_A_TRANSACTION}; FORCE CHECKPOINT")
     return duckdb.connect(str(path), read_only=True, config=dict(_SETTINGS))
-
-
-def _stream(arriving: Columns) -> Any:
-    columns, length = arriving.columns, arriving.length
-    children = [
-        nanoarrow.c_array_from_buffers(
-            nanoarrow.string() if column.kind == "json" else _ARROW_TYPES[column.kind],
-            length,
-            buffers=column.buffers,
-        )
-        for column in columns
-    ]
-    schema = nanoarrow.struct({column.name: _ARROW_TYPES[column.kind] for column in columns})
-    array = nanoarrow.c_array_from_buffers(schema, length, buffers=[None], children=children)
-    return nanoarrow.ArrayStream(nanoarrow.Array(array))

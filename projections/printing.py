@@ -6,7 +6,6 @@ file is taken for a formula by the spreadsheet that opens it (invariant S3).
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from dataclasses import fields, is_dataclass
@@ -101,6 +100,8 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
     Numbers stay numbers. NULL and the empty text are both an empty cell.
     """
+    import csv  # noqa: PLC0415 - few commands print it, and all import this
+
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([_csv_cell(column) for column in columns])

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from projections.archived import Archive, sentence_of
 from projections.checkpoints import Checkpoint
+from projections.decoding import ahead, spread_batches
 from projections.duplicates import Comparisons
 from projections.following import Follow, Following
 from projections.loading import Batch, write_all
 from projections.planning import SessionPlan, make_plan
-from projections.decoding import ahead, spread_batches
 from provenance_log.errors import ArchiveDamaged, ArchiveRefused, LogUnsafe
 from provenance_log.restoring import unpacked_session
 

@@ -11,7 +11,6 @@ It is also the one place where an error becomes a message and an exit code:
     141  the reader of our output went away, as for any program that writes into `head`
 """
 
-import difflib
 import errno
 import io
 import os
@@ -69,6 +68,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; for a name that is not in the table, name those that are like it."""
         if args[0] not in self.entries and not args[0].startswith("-"):
+            import difflib  # noqa: PLC0415 - only for a command that there is not
+
             close = difflib.get_close_matches(args[0], self.entries, n=2)
             hint = f" Did you mean {' or '.join(close)}?" if close else ""
             ctx.fail(f"There is no command {args[0]!r}.{hint}")

@@ -27,7 +27,7 @@ ALLOWED_IMPORTERS = {
     "orjson": r"(provenance_log|projections)/.*",
     "click": r"provenance_log/(cli|terminal)\.py|\w+/(\w+/)?(commands|\w+_command)\.py",
     "duckdb": r"projections/database\.py",
-    "nanoarrow": r"projections/database\.py",
+    "nanoarrow": r"projections/arrow_streams\.py",
     "pandas": r"projections/rows\.py",
     "pyarrow": r"projections/rows\.py",
     # Imported only when a file of settings has changed, and then once for all that follow.
