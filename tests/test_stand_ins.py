@@ -101,7 +101,7 @@ LOADED = frozenset(
     (
         *("abc", "builtins", "codecs", "encodings", "errno", "fcntl", "gc", "genericpath", "io"),
         *("marshal", "operator", "orjson", "os", "pathlib", "posix", "posixpath", "provenance_log"),
-        *("stat", "sys", "time", "zipimport"),
+        *("stat", "struct", "sys", "time", "zipimport"),
         *("collections", "datetime"),  # as names of `_collections_abc` and `_datetime`
     )
 )

@@ -41,7 +41,7 @@ _real_modules: dict[str, Any] = {}
 _COMPILER = "re._compiler"
 _WITHOUT_IMPORTS = frozenset({"binascii", "bisect", "itertools", "math"})
 _CONTENT_WITH_STAND_INS = _WITHOUT_IMPORTS | {
-    *("errno", "fcntl", "orjson", "pathlib", "provenance_log", "re", "time"),
+    *("errno", "fcntl", "orjson", "pathlib", "provenance_log", "re", "struct", "time"),
 }
 """Packages whose imports were looked at."""
 _IN_C = {"collections.abc": _collections_abc, "datetime": _datetime, "operator": _operator}
