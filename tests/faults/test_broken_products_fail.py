@@ -23,16 +23,16 @@ from provenance_log import files
 files._cut_back = lambda *_arguments: True
 """
 STOPS_AT_A_BAD_LINE = """
-from projections import work
+from projections import following
 
-whole = work.decode_lines
+whole = following.decode_lines
 
 def first(lines, *rest):
     rows, refused = whole(lines, *rest)
     last = min((row[2] for row in refused), default=10**9)
     return [row for row in rows if row[2] < last], refused
 
-work.decode_lines = first
+following.decode_lines = first
 """
 BROKEN = [
     (DOES_NOT_SEAL, "appending", "cut_by_a_kill or without_its_newline or other_hands", 3),

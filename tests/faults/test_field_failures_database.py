@@ -280,7 +280,7 @@ def test_file_that_can_not_be_parsed_is_read_once(
     def refuse(*_arguments: object) -> None:
         raise AssertionError("read again")
 
-    monkeypatch.setattr("projections.work.read_chunk", refuse)
+    monkeypatch.setattr("projections.following.read_chunk", refuse)
     second = catch_up(store)
     assert (first.lines, first.quarantined) == (1003, 1001)
     assert (second.lines, second.quarantined, second.session_ids) == (0, 0, ())

@@ -81,7 +81,7 @@ def lose_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def lossy(*arguments: Any) -> tuple[list[Any], list[Any]]:
         return decode_lines(*arguments)[0], []
 
-    monkeypatch.setattr("projections.work.decode_lines", lossy)
+    monkeypatch.setattr("projections.following.decode_lines", lossy)
     monkeypatch.setattr(fuzz_targets, "_LOGS_PER_DATABASE", 5)
 
 

@@ -65,7 +65,7 @@ def lose_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         rows, refused = decode_lines(*arguments)
         return rows, refused[1:]
 
-    monkeypatch.setattr("projections.work.decode_lines", lossy)
+    monkeypatch.setattr("projections.following.decode_lines", lossy)
     monkeypatch.setattr("attacks.poison_logs.decode_lines", lossy)
 
 

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -181,7 +180,7 @@ def _break(owner: object, name: str, make: Callable[[Any], Any]) -> None:
 
 def _fuse_torn_tails() -> None:
     """Take a torn tail for a whole one, as every agent's transcript writer has done."""
-    _break(appender, "read_tail", lambda real: lambda fd: replace(real(fd), is_torn=False))
+    _break(appender, "read_tail", lambda real: lambda fd: real(fd)._replace(is_torn=False))
 
 
 def _acknowledge_early() -> None:
