@@ -22,7 +22,7 @@ class SyncGate:
     def __init__(self, fd: int) -> None:
         """Take over the descriptor: `close` closes it when its last user has left."""
         self._fd = fd
-        self._changed = threading.Condition()
+        self._mutex = threading.Lock()
         # Tickets, not offsets: a log that somebody truncated grows through the same offsets again.
         self._entered = 0
         self._synced = 0
@@ -30,13 +30,14 @@ class SyncGate:
         """How many were here when the last sync ended, served by it or too late for it."""
         self._sync_s = 0.0
         self._users = 0
-        self._is_running = False
+        self._running: threading.Lock | None = None
+        """Held by who syncs, for as long as that takes; the others wait for it."""
         self._is_closing = False
         self._error: OSError | None = None
 
     def enter(self) -> int:
         """Return a ticket for what was written so far, and keep the descriptor for its `sync`."""
-        with self._changed:
+        with self._mutex:
             self._users += 1
             self._entered += 1
             return self._entered
@@ -45,49 +46,60 @@ class SyncGate:
         """Return when everything written before this ticket was given is on the disk.
 
         Raises the OSError of the sync that failed, also to everybody who waited for it and to
-        everybody who comes later.
+        everybody who comes later. Where a signal raises meanwhile, another thread goes on.
         """
-        with self._changed:
-            try:
-                while self._synced < ticket:
-                    if self._error is not None:
-                        raise self._error
-                    if self._is_running:
-                        self._changed.wait()
-                    else:
-                        self._lead()
-            finally:
+        try:
+            while not self._is_synced(ticket):
+                self._sync_or_wait()
+        finally:
+            with self._mutex:
                 self._users -= 1
                 self._close_if_unused()
 
     def close(self) -> None:
         """Close the descriptor as soon as nobody is syncing it."""
-        with self._changed:
+        with self._mutex:
             self._is_closing = True
             self._close_if_unused()
 
-    def _lead(self) -> None:
-        """Sync once for all who have entered; called with the condition held, which it lets go."""
-        self._is_running = True
-        self._changed.release()
-        error: OSError | None = None
-        target = 0
+    def _is_synced(self, ticket: int) -> bool:
+        with self._mutex:
+            if self._synced < ticket and self._error is not None:
+                raise self._error
+            return self._synced >= ticket
+
+    def _sync_or_wait(self) -> None:
+        """Sync for all who have entered, or wait for who does."""
+        running = threading.Lock()
+        running.acquire()
         try:
-            target = self._gathered()
-            started = time.perf_counter()
-            files.sync_data(self._fd)
-            self._sync_s = time.perf_counter() - started
-        except OSError as failed:
-            error = failed
+            with self._mutex:
+                other = self._running
+                if other is None:
+                    self._running = running
+            if other is None:
+                self._lead()
+            else:
+                with other:
+                    pass
         finally:
-            self._changed.acquire()
-            self._is_running = False
-            self._changed.notify_all()
-        if error is None:
+            # Also where a signal raised anywhere above: nobody else could ever sync.
+            with self._mutex:
+                if self._running is running:
+                    self._running = None
+            running.release()
+
+    def _lead(self) -> None:
+        target = self._gathered()
+        started = time.perf_counter()
+        try:
+            files.sync_data(self._fd)
+        except OSError as error:
+            self._error = error
+        else:
+            self._sync_s = time.perf_counter() - started
             self._sharers = self._users
             self._synced = target
-        else:
-            self._error = error
 
     def _gathered(self) -> int:
         """Return the last ticket, once as many wrote as were here at the last sync."""

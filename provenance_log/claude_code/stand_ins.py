@@ -192,20 +192,6 @@ def _uuid5(namespace: _Uuid, name: str) -> _Uuid:
     return _Uuid(bytes=digest[:16], version=5)
 
 
-class _Condition:
-    """What several threads would wait for; the only one there is waits for nobody."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def acquire(self) -> None: ...
-
-    def release(self) -> None: ...
-
-    def notify_all(self) -> None: ...
-
-
 class _Suppressing:
     def __init__(self, *errors: type[BaseException]) -> None:
         self._errors = errors
@@ -308,7 +294,6 @@ def _names() -> dict[str, dict[str, Any]]:
         "secrets": {"token_bytes": os.urandom},
         "string": {"ascii_letters": letters + letters.upper(), "digits": "0123456789"},
         "threading": {
-            "Condition": _Condition,
             "Lock": _thread.allocate_lock,
             "RLock": _thread.RLock,
         },
