@@ -30,9 +30,6 @@ _TEMPORARY_SUFFIX = ".tmp"
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
 """A file that gets its name when it is whole. Without it, no directory can be opened to write."""
 _LOG_LOCK_POLL_S = 0.005  # a log is locked for as long as one write takes
-_LOG_LOCK_TRIES, _LOG_LOCK_PAUSE_S = 20, 0.000_05
-"""Who waits in the kernel is woken at every unlock, mostly for nothing, which costs who writes more
-than a look every few writes. After some looks it waits there all the same, so as not to starve."""
 
 
 def open_log(directory: Path, name: str) -> tuple[int, os.stat_result]:
@@ -95,20 +92,14 @@ def lock(fd: int, path: Path, *, wait_s: float | None = None) -> None:
     Raises `LockHeld` when that time is over, `AppendNotWritten` on a file system without locks.
     """
     try:
-        if not try_lock(fd):
-            _lock_patiently(fd) if wait_s is None else _lock_within(fd, path, wait_s)
+        if wait_s is None:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        else:
+            _lock_within(fd, path, wait_s)
     except OSError as error:
         message = f"the log can't be locked: {error.strerror or error}"
         hint = "keep the store on a local file system"
         raise AppendNotWritten(message, path=path, hint=hint) from error
-
-
-def _lock_patiently(fd: int) -> None:
-    for _ in range(_LOG_LOCK_TRIES):
-        time.sleep(_LOG_LOCK_PAUSE_S)
-        if try_lock(fd):
-            return
-    fcntl.flock(fd, fcntl.LOCK_EX)
 
 
 def _lock_within(fd: int, path: Path, wait_s: float) -> None:
