@@ -228,8 +228,6 @@ class Appender:
         if expected is not None and expected != tail.action_id + 1:
             message = f"the next action is {tail.action_id + 1}, not {expected}"
             raise WrongExpectedActionId(message, path=self.path)
-        if len(batch) == 1 and batch[0].event_id is None:
-            return self._write_lines(log, tail, batch, durability)
         given = [(i, item) for i, item in enumerate(batch) if item.event_id is not None]
         if not given:
             return self._write_lines(log, tail, batch, durability)
