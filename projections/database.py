@@ -8,6 +8,7 @@ idle; whoever finds it held waits a little and then says who holds it.
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import time
@@ -59,6 +60,9 @@ _SETTINGS = {"autoinstall_known_extensions": "false", "autoload_known_extensions
 _WRITER_SETTINGS = {**_SETTINGS, "memory_limit": "512MB"}
 
 _VALUES_MAX = 32
+_PARSED: dict[str, duckdb.Statement] = {}
+# DuckDB complains on stderr about statements that outlive the interpreter.
+atexit.register(_PARSED.clear)
 _SQL_TYPES: dict[Kind, str] = {"text": "VARCHAR", "int32": "INTEGER", "int64": "BIGINT"}
 
 
@@ -78,7 +82,9 @@ class Connection:
         self._has_leftover = has_leftover
         """True where a killed writer's write-ahead log was there before anything was done."""
 
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def execute(
+        self, sql: str | duckdb.Statement, params: Sequence[Any] = ()
+    ) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows."""
         with self._named_errors():
             found: list[tuple[Any, ...]] = self._inner.execute(sql, list(params)).fetchall()
@@ -167,8 +173,11 @@ class Connection:
             self.execute(f'DETACH "{name}"')
 
     def insert(self, table: str, select: str) -> None:
-        """Add the rows of a SELECT to a table, column by column of the same name."""
-        self.execute(f"INSERT INTO {table} BY NAME {select}")
+        """Add the rows of a SELECT to a table, column by column of the same name.
+
+        For the few that are said again with every batch: each is parsed once and kept.
+        """
+        self.execute(self._parsed(f"INSERT INTO {table} BY NAME {select}"))
 
     def delete_sessions(self, table: str, relation: str) -> None:
         """Delete the rows of the sessions that a relation of session ids names.
@@ -237,6 +246,13 @@ class Connection:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _parsed(self, sql: str) -> duckdb.Statement:
+        """Return a statement as DuckDB parsed it, which any connection of the process can run."""
+        if sql not in _PARSED:
+            with self._named_errors():
+                (_PARSED[sql],) = self._inner.extract_statements(sql)
+        return _PARSED[sql]
 
     def _roll_back(self) -> None:
         try:

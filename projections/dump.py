@@ -33,7 +33,8 @@ def dump_tables(connection: Connection) -> dict[str, bytes]:
     text; the rows are in the order of the table's key, and of all columns where that leaves a
     choice. Holds a whole table in memory.
     """
-    return {table.name: _dump(connection, table) for table in CONTENT_TABLES}
+    names = _content_columns(connection)
+    return {table.name: _dump(connection, table, names[table.name]) for table in CONTENT_TABLES}
 
 
 def differing_rows(connection: Connection, other: Path) -> dict[str, int]:
@@ -49,7 +50,11 @@ def differing_rows(connection: Connection, other: Path) -> dict[str, int]:
 
 def differing_rows_of_other(connection: Connection) -> dict[str, int]:
     """Compare as `differing_rows` does, with a database that is attached as `other`."""
-    counts = {table.name: _count_differing(connection, table) for table in CONTENT_TABLES}
+    ours, theirs = _content_columns(connection), _content_columns(connection, "other")
+    counts = {
+        table.name: _count_differing(connection, table, ours[table.name], theirs[table.name])
+        for table in CONTENT_TABLES
+    }
     return {name: count for name, count in counts.items() if count}
 
 
@@ -71,16 +76,17 @@ def differing_sessions(
     """Compare what an open database and another one hold of these sessions, table by table."""
     found: list[Difference] = []
     with connection.attached(other, "other"):
+        names = _content_columns(connection)
         for table in CONTENT_TABLES:
-            found += _differing_sessions(connection, table, list(session_ids))
+            found += _differing_sessions(connection, table, names[table.name], list(session_ids))
     return found
 
 
 def _differing_sessions(
-    connection: Connection, table: Table, session_ids: list[str]
+    connection: Connection, table: Table, names: list[str], session_ids: list[str]
 ) -> list[Difference]:
     ours, theirs = (
-        f"SELECT {', '.join(_content_columns(connection, table))} "  # noqa: S608 - no log's text
+        f"SELECT {', '.join(names)} "  # noqa: S608 - no log's text
         f"FROM {prefix}{table.name}{_condition(table)} "
         f"{'AND' if _condition(table) else 'WHERE'} list_contains($1, session_id)"
         for prefix in ("", "other.")
@@ -99,8 +105,7 @@ def _differing_sessions(
     return [Difference(row[0], table.name, *row[1:]) for row in rows]
 
 
-def _dump(connection: Connection, table: Table) -> bytes:
-    names = _content_columns(connection, table)
+def _dump(connection: Connection, table: Table, names: list[str]) -> bytes:
     texts = ", ".join(f"CAST({name} AS VARCHAR)" for name in names)
     order = ", ".join([table.key, *names])
     sql = f"SELECT {texts} FROM {table.name}{_condition(table)} ORDER BY {order}"  # noqa: S608
@@ -109,9 +114,10 @@ def _dump(connection: Connection, table: Table) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-def _count_differing(connection: Connection, table: Table) -> int:
-    columns = _content_columns(connection, table)
-    if columns != _content_columns(connection, table, "other"):
+def _count_differing(
+    connection: Connection, table: Table, columns: list[str], other_columns: list[str]
+) -> int:
+    if columns != other_columns:
         return max(1, connection.count(table.name))
     ours, theirs = (
         f"SELECT {', '.join(columns)} FROM {prefix}{table.name}{_condition(table)}"  # noqa: S608
@@ -129,16 +135,22 @@ def _count_differing(connection: Connection, table: Table) -> int:
     return max(missing, extra)
 
 
-def _content_columns(
-    connection: Connection, table: Table, database: str | None = None
-) -> list[str]:
+def _content_columns(connection: Connection, database: str | None = None) -> dict[str, list[str]]:
+    """Return the columns that are content, quoted, of every table; of one that is missing, none.
+
+    For all tables at once: what tells of columns looks at all there are each time.
+    """
     sql = (
-        "SELECT column_name FROM duckdb_columns() "
-        "WHERE database_name = coalesce(?, current_database()) "
-        "AND schema_name = 'main' AND table_name = ? ORDER BY column_index"
+        "SELECT table_name, column_name FROM duckdb_columns() "
+        "WHERE database_name = coalesce(?, current_database()) AND schema_name = 'main' "
+        "ORDER BY column_index"
     )
-    found = [name for (name,) in connection.execute(sql, [database, table.name])]
-    return [f'"{name}"' for name in found if name not in table.volatile]
+    found: dict[str, list[str]] = {table.name: [] for table in CONTENT_TABLES}
+    volatile = {table.name: table.volatile for table in CONTENT_TABLES}
+    for table_name, name in connection.execute(sql, [database]):
+        if table_name in found and name not in volatile[table_name]:
+            found[table_name].append(f'"{name}"')
+    return found
 
 
 def _condition(table: Table) -> str:
