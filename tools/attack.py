@@ -40,7 +40,7 @@ from attacks.short_writes import short_writes
 from attacks.system_calls import system_calls
 
 ATTACKS = {
-    "model": Weighted(model, 66),
+    "model": Weighted(model, 58),
     "writers": Weighted(writers, 9),
     "recorders": Weighted(recorders, 6),
     "drainers": Weighted(drainers, 2),

@@ -43,6 +43,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.made = 0
         self.place = Path(tempfile.mkdtemp(prefix="model-", dir=self.directory))
         self.world, self.other = World(self.place), World(self.place, "other")
         self.writers = Writers(self.world)
@@ -80,6 +81,7 @@ class StoreMachine(RuleBasedStateMachine):
     def logs_hold_what_they_must(self) -> None:
         """A1, A5: every byte of every log is as predicted."""
         type(self).steps += 1
+        self.made += 1
         for world in (self.world, self.other):
             differences = world.differences()
             assert not differences, differences
@@ -109,6 +111,9 @@ class StoreMachine(RuleBasedStateMachine):
 
 _ORDINARY = ("catch up",) * 6 + ("compare", "rebuild", "verify", "verify")
 """What is done to a database that nobody harms."""
+_DATABASE_STEPS = range(15, 20)
+"""When the database on the disk is used, of every twenty steps: a use takes as long as thirty
+others, and so it finds more done to the store since the last one, or follows it at once."""
 _HAS_LOG = precondition(lambda self: self.world.logs())
 _HAS_ROOM = precondition(lambda self: self.world.logs() and keeping.has_room(self.world))
 
@@ -292,6 +297,7 @@ class Reading(Harming):
             self.world, name, heads[which % len(heads)] if heads and is_anchored else None
         )
 
+    @precondition(lambda self: self.made % 20 in _DATABASE_STEPS)
     @rule(how=st.sampled_from([*_ORDINARY, *LOSSES, *AGES]))
     def use_the_database(self, how: str) -> None:
         """B10, C1, C3, C4: on the disk, with manifests; rebuilt, lost, or of another version."""
