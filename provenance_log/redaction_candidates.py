@@ -40,6 +40,8 @@ _ID_LENGTH_MAX = 36
 _NAME_TEXT = f"{ascii_letters}{digits}_-"
 _NAME_BYTES = _NAME_TEXT.encode()
 _PLAIN = bytes([9, 10, 13, *range(32, 127)])
+_COLOUR = b"\\u001b["
+"""How JSON writes the beginning of a terminal's control sequence."""
 _PERCENT = re.compile(rb"%[2-7][0-9A-Fa-f]")
 _Gates = dict[bytes, dict[str, bytes]]
 
@@ -52,7 +54,7 @@ class Candidates(NamedTuple):
     stems: tuple[str, ...] = ()
     has_base64: bool = False
     is_encoded: bool = False
-    """There are escapes of characters that need none, which may hide any of the above."""
+    """There are escapes of characters that need none, or colours, which may hide any of these."""
 
 
 NOTHING = Candidates()
@@ -86,7 +88,7 @@ class Prefilter:
         return (
             words.rules_out(data)
             and data.find(b"%") < 0
-            and (data.find(b"\\") < 0 or data.find(b"\\\\u") < 0)
+            and (data.find(b"\\") < 0 or not _has_escapes(data))
             and not _runs(data)
         )
 
@@ -105,7 +107,7 @@ class Prefilter:
         lowered = data.lower()
         words = [word for word in self._words if word in lowered]
         runs = _runs(data)
-        is_encoded = b"\\\\u" in data or (b"%" in data and _PERCENT.search(data) is not None)
+        is_encoded = _has_escapes(data) or (b"%" in data and _PERCENT.search(data) is not None)
         if not (words or runs or is_encoded):
             return NOTHING
         joined = b" ".join(runs).replace(b"\\n", b"").replace(b"\\", b"")
@@ -212,6 +214,10 @@ def _present(gates: _Gates, open_gates: Iterable[bytes], data: bytes) -> tuple[s
     return tuple(
         [text for gate in open_gates for text, word in gates.get(gate, {}).items() if word in data]
     )
+
+
+def _has_escapes(data: bytes) -> bool:
+    return b"\\\\u" in data or _COLOUR in data
 
 
 def _are_counts(stem: bytes, lowered: bytes) -> bool:

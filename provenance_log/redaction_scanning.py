@@ -48,6 +48,9 @@ USER_WINDOW_LENGTH = 64 * 1024
 USER_OVERLAP_LENGTH = 4 * 1024
 """… of which each begins this much before the end of the one before."""
 
+_COLOUR = "\x1b["
+_HIDING = ("\\u", "%", _COLOUR)
+"""What a text has in it whose words are not those that it stands for."""
 _ASCII_LOWER = {upper: upper + 32 for upper in range(65, 91)}
 VALUE_LENGTH_SKIPPED = 200
 """A longer value that is no secret is not looked into for names and values of its own."""
@@ -146,15 +149,16 @@ class Scanner:
             self._look(last, self._of_view(last, candidates), found)
         for view in {id(original): original, id(last): last}.values():
             decoded = redaction_views.percent_decoded(view) if "%" in view.text else None
-            if decoded is not None:
-                self._look(decoded, self._of_view(decoded, candidates), found)
+            shown = redaction_views.uncoloured(view) if _COLOUR in view.text else None
+            for other in filter(None, (decoded, shown)):
+                self._look(other, self._of_view(other, candidates), found)
             if "\n" in view.text:
                 self._look_over_lines(view, here, found)
         if here.has_base64:
             self._look_into_base64(original.text, found)
 
     def _of_view(self, view: View, candidates: Candidates) -> Candidates:
-        if candidates.is_encoded and ("\\u" in view.text or "%" in view.text or view.is_made):
+        if candidates.is_encoded and (view.is_made or any(map(view.text.__contains__, _HIDING))):
             return self.candidates(orjson.dumps(_whole(view.text)))
         text, lowered = view.text, ""
         if candidates.contexts or candidates.stems:

@@ -1,7 +1,7 @@
 """A text as it reads once its escapes are undone, with the way back to where that stood.
 
-A secret may be written with the escapes of JSON, of an URL, or broken over lines. It is looked
-for in the text that they stand for, and taken out of the text that is there.
+A secret may be written with the escapes of JSON, of an URL, in colours, or broken over lines. It
+is looked for in the text that they stand for, and taken out of the text that is there.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def _character(match: re.Match[str]) -> str:
 
 _ESCAPES = _Kind(re.compile(r'\\(?:u([0-9A-Fa-f]{4})|(["\\/bfnrt]))'), _character)
 _PERCENTS = _Kind(re.compile(r"%(0[9AaDd]|[2-7][0-9A-Fa-f])"), lambda match: chr(int(match[1], 16)))
+_COLOURS = _Kind(re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]"), lambda _: "")
+"""Control sequences as ECMA-48 has them, section 5.4."""
 _NO_CHANGE = _Kind(re.compile(r"(?!)"), lambda _: "")
 _LINE_BREAKS = _Kind(re.compile(r"[ \t]{0,4}\\?\r?\n[ \t]{0,8}"), lambda _: "")
 
@@ -111,6 +113,11 @@ def unescaped_views(view: View) -> Iterator[View]:
 def percent_decoded(view: View) -> View | None:
     """Return the view with `%3D` and the like undone once, or None where there are none."""
     return _made(view, _PERCENTS)
+
+
+def uncoloured(view: View) -> View | None:
+    """Return the view as a terminal shows it, or None where nothing in it has a colour."""
+    return _made(view, _COLOURS)
 
 
 def joined(view: View) -> View | None:
