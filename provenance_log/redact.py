@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SPLIT_LENGTH_MAX = 1024 * 1024
 """Texts of an array are looked at together up to this length."""
 
+WALKS_MAX = 4
+"""How often an action is looked at: what stood right beside a secret may be one without it."""
+
 NUMBER_MAX = 9_999
 """A number up to this is no password, whatever its name says."""
 
@@ -87,19 +90,29 @@ class Redactor:
         """
         if not self._is_enabled:
             return action
-        data = orjson.dumps(action)
-        candidates = self._scanner.candidates(data)
-        if candidates == NOTHING and not self._scanner.has_user_rules():
-            return action
-        walk = _Walk(self._scanner, candidates, self._key, knows_fields=self._knows_fields)
-        redacted = walk.value(orjson.loads(data), "$", "")
-        if not walk.count:
+        redacted, notes = action, _Notes(self._key)
+        for _ in range(WALKS_MAX):
+            walked = self._walked(redacted, notes)
+            if walked is redacted:
+                break
+            redacted = walked
+        if redacted is action:
             return action
         details = redacted.get("details")
         # Details that are no object are refused by the encoder.
         if details is None or isinstance(details, dict):
-            redacted["details"] = _listing(details or {}, walk)
-        return dict(redacted)
+            redacted["details"] = _listing(details or {}, notes)
+        return redacted
+
+    def _walked(self, action: dict[str, Any], notes: _Notes) -> dict[str, Any]:
+        data = orjson.dumps(action)
+        candidates = self._scanner.candidates(data)
+        if candidates == NOTHING and not self._scanner.has_user_rules():
+            return action
+        before = notes.mark_count
+        walk = _Walk(self._scanner, candidates, notes, knows_fields=self._knows_fields)
+        walked: dict[str, Any] = walk.value(orjson.loads(data), "$", "")
+        return action if notes.mark_count == before else walked
 
 
 def _scanner(settings: RedactionSettings) -> Scanner:
@@ -111,10 +124,10 @@ def _scanner(settings: RedactionSettings) -> Scanner:
     )
 
 
-def _listing(details: dict[str, Any], walk: _Walk) -> dict[str, Any]:
+def _listing(details: dict[str, Any], notes: _Notes) -> dict[str, Any]:
     earlier = details.get(REDACTED_KEY)
-    entries: list[Any] = [*(earlier if isinstance(earlier, list) else ()), *walk.entries]
-    more = walk.count - len(walk.entries)
+    entries: list[Any] = [*(earlier if isinstance(earlier, list) else ()), *notes.entries]
+    more = notes.count - len(notes.entries)
     if more:
         entries.append(f"and {more} more")
     return {**details, REDACTED_KEY: entries}
@@ -124,6 +137,29 @@ _SCHEME = re.compile(r"(?i)(?:bearer|basic|token|bot|apikey|negotiate|digest)[ \
 _NAMED_VALUES = (("name", "value"), ("key", "value"), ("Name", "Value"), ("Key", "Value"))
 
 
+class _Notes:
+    """What was taken out of an action."""
+
+    def __init__(self, key: Callable[[], bytes]) -> None:
+        self._key = key
+        self.entries: list[dict[str, str]] = []
+        self.count = 0
+        """Of what is to be listed; a secret that soon comes again at the same place is not."""
+        self.mark_count = 0
+
+    def note(self, rule: str, secret: str, path: str) -> str:
+        """Note a secret and return its digest."""
+        self.mark_count += 1
+        digest = digest_of(self._key(), secret)
+        entry = {"rule": rule, "path": path, "digest": digest}
+        if entry in self.entries[-8:]:
+            return digest
+        self.count += 1
+        if self.count <= REDACTED_ENTRIES_MAX:
+            self.entries.append(entry)
+        return digest
+
+
 class _Walk:
     """One way through a value that is ours to change, noting what was taken out."""
 
@@ -131,17 +167,15 @@ class _Walk:
         self,
         scanner: Scanner,
         candidates: Candidates,
-        key: Callable[[], bytes],
+        notes: _Notes,
         *,
         knows_fields: bool,
     ) -> None:
         self._scanner = scanner
         self._candidates = candidates
-        self._key = key
+        self._note = notes.note
         # Names of secrets have one of the stems in them, so without any no name is looked at.
         self._knows_fields = knows_fields
-        self.entries: list[dict[str, str]] = []
-        self.count = 0
 
     def value(self, value: Any, path: str, weight: Weight) -> Any:
         """Return the value without secrets, given how much its name says that it is one."""
@@ -247,16 +281,6 @@ class _Walk:
         if self._scanner.is_excluded(text[start:]):
             return hits
         return [Hit(start, len(text), FIELD_RULE, len(RULE_NAMES), text[start:])]
-
-    def _note(self, rule: str, secret: str, path: str) -> str:
-        digest = digest_of(self._key(), secret)
-        entry = {"rule": rule, "path": path, "digest": digest}
-        if entry in self.entries[-8:]:
-            return digest
-        self.count += 1
-        if self.count <= REDACTED_ENTRIES_MAX:
-            self.entries.append(entry)
-        return digest
 
 
 def _renamed(value: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

@@ -8,12 +8,36 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from secret_samples import TOKEN_SAMPLES
 
 from provenance_log.redact import RedactionSettings, Redactor, findings
 
 TOKEN = TOKEN_SAMPLES[6].secret
 OTHER = TOKEN_SAMPLES[7].secret
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "\x1b[31m",
+            "\x1b[0m",
+            "\x1b",
+            "[",
+            "\\u001b[1m",
+            "%1B[0m",
+            "%3D",
+            "\\n",
+            "\\",
+            "\n",
+            '"',
+        ),
+        *("password", "secret", "api_key", "--token", "Bearer ", "m", "=", ":", ";", " "),
+        *("hunter2hunter2", "s3cr3t-s3cr3tX9", "[redacted:x:00000000]"),
+        *(sample.secret for sample in TOKEN_SAMPLES[:8]),
+    ]
+)
 
 
 def read(details: Any) -> dict[str, Any]:
@@ -54,6 +78,15 @@ def test_token_right_behind_a_colour_is_found() -> None:
     action = redactor().redact(read({"v": f"\x1b[32m{TOKEN}\x1b[0m", "w": [f"\x1b[0m{OTHER}"]}))
 
     assert not [one for one in (TOKEN, OTHER) if one in str(action)]
+
+
+@example(f"AKIA33LLKEVZ5N4TFH4X{OTHER};[redacted:x:00000000]AKIA33LLKEVZ5N4TFH4X")
+@given(st.lists(PIECES, min_size=2, max_size=14).map("".join))
+def test_redaction_is_done_once_and_for_all(text: str) -> None:
+    """A11: what is a secret only without its neighbour is taken out with it, not later."""
+    for value in (text, json.dumps({"a": text})):
+        once = redactor().redact(read({"v": value}))
+        assert redactor().redact(once) is once
 
 
 @pytest.mark.parametrize("before", ["“", "→ ", "é", "\u2028", "🏷", '{"note":"“'])
