@@ -14,6 +14,7 @@ SCRIPT = """
 import os
 import time
 import attack
+from attacks import schedule
 from attacks.effort import Impossible
 from attacks.schedule import Weighted
 from attacks.scoring import Attacked
@@ -36,10 +37,14 @@ def deadly(effort):
 def homeless(effort):
     raise Impossible("no disk")
 
+def endless(effort):
+    time.sleep(600)
+
 attack.ATTACKS = {
     function.__name__: Weighted(function, 1.0)
-    for function in (calm, lossy, clumsy, deadly, homeless)
+    for function in (calm, lossy, clumsy, deadly, homeless, endless)
 }
+schedule.GRACE_S = 2
 if __name__ == "__main__":
     attack.main()
 """
@@ -95,7 +100,9 @@ def test_every_violation_is_told_with_the_seed_that_repeats_it(
     assert "BROKEN: seed 5: the attack failed:\n" in done.stdout
     assert "ZeroDivisionError" in done.stdout
     assert "BROKEN: seed 5: the process died" in done.stdout
-    assert done.stderr.endswith(f"error: 3 violations, seed 5; kept for a look: {kept}\n")
+    assert "BROKEN: seed 5: did not end within 2 s after its time" in done.stdout
+    assert "in endless" in done.stderr
+    assert done.stderr.endswith(f"error: 4 violations, seed 5; kept for a look: {kept}\n")
 
 
 def test_an_unknown_attack_is_refused_with_the_names_there_are(
@@ -103,7 +110,8 @@ def test_an_unknown_attack_is_refused_with_the_names_there_are(
 ) -> None:
     done = attacked(repository, tmp_path, "clam")
     assert done.returncode == 2
-    assert "no attack 'clam'; there are: calm, lossy, clumsy, deadly, homeless" in done.stderr
+    names = "calm, lossy, clumsy, deadly, homeless, endless"
+    assert f"no attack 'clam'; there are: {names}" in done.stderr
 
 
 def nothing(_effort: Effort) -> list[Attacked]:

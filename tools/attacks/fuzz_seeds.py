@@ -116,6 +116,8 @@ def _secret_seeds() -> list[bytes]:
         b"postgres://user:pa55word@db.example/x AKIAIOSFODNN7EXAMPLE",
         b"-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----",
         b'{"note":"no secret at all","count":12}',
+        b'{"out":"\\u001b[1;31mpassword\\u001b[0m: \\u001b[32mhunter2hunter2\\u001b[0m"}',
+        b"AKIA33LLKEVZ5N4TFH4Xghp_0123456789abcdefghijABCDEFGHIJ012345",
         b'{"a":["sk-","live_","0123456789abcdefghijklmnop"]}',
     ]
 

@@ -6,7 +6,10 @@ attacks of a lane come one after the other, and all lanes end at about the same 
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
+import os
+import signal
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +20,9 @@ from pathlib import Path
 
 from attacks.effort import Effort, Impossible
 from attacks.scoring import Attacked
+
+GRACE_S = 900.0
+"""How much longer than its time an attack may take, as to find the shortest steps that fail."""
 
 Attack = Callable[[Effort], list[Attacked]]
 
@@ -68,7 +74,8 @@ def run(
     """Run every attack for its share of the time, and return all rows.
 
     An attack that ends with an exception is a violation, and so is one that takes its process
-    with it. The directories of attacks without violations are removed by whoever made `directory`.
+    with it, or does not end: that one is aborted, and tells on stderr what it was doing. The
+    directories of attacks without violations are removed by whoever made `directory`.
     """
     planned = lanes(attacks, seconds, lane_count)
 
@@ -89,11 +96,17 @@ def _in_process(attack: Attack, share: Share, seed: int, directory: Path) -> lis
     directory.mkdir(parents=True)
     # A new interpreter for each: an attack may fork, set limits, or leave threads behind.
     spawning = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawning) as pool:
+    with ProcessPoolExecutor(1, mp_context=spawning, initializer=faulthandler.enable) as pool:
         try:
-            return pool.submit(_attack, attack, share, seed, directory).result()
+            pid = pool.submit(os.getpid).result()
+            running = pool.submit(_attack, attack, share, seed, directory)
+            return running.result(share.seconds + GRACE_S)
         except BrokenProcessPool:
-            return [Attacked(share.name, "runs", violations=[f"seed {seed}: the process died"])]
+            told = "the process died"
+        except TimeoutError:
+            told = f"did not end within {GRACE_S:,.0f} s after its time"
+            os.kill(pid, signal.SIGABRT)
+        return [Attacked(share.name, "runs", violations=[f"seed {seed}: {told}"])]
 
 
 def _attack(attack: Attack, share: Share, seed: int, directory: Path) -> list[Attacked]:
