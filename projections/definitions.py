@@ -69,6 +69,14 @@ ACTION_TABLES = (
 SESSIONS = Table("sessions", "tables", "session_id")
 """Selected anew from the other tables for the sessions in `touched`."""
 
+SESSION_TOOLS = Table("session_tools", "tables", "session_id, tool")
+SESSION_FILES = Table("session_files", "tables", "session_id, path")
+COUNTS = (SESSION_TOOLS, SESSION_FILES)
+"""Selected anew from the other tables, when the files that need them are written.
+
+They are of the rows that the files are of, and so as late as those.
+"""
+
 QUARANTINE = Table("quarantine", "schema", "session_id, line_number")
 CHECKPOINTS = Table(
     "checkpoints",
@@ -88,8 +96,8 @@ CONTENT_TABLES = (*ACTION_TABLES, SESSIONS, QUARANTINE, CHECKPOINTS, INCIDENTS)
 LINE_TABLES = (ACTION_TABLES[0], QUARANTINE)
 """Together they have one row for each line, with its place and its hash."""
 
-TABLES = (*ACTION_TABLES, *BOOKKEEPING, SESSIONS)
-"""Every table, in an order in which they can be made: `sessions` is selected from the others."""
+TABLES = (*ACTION_TABLES, *BOOKKEEPING, SESSIONS, *COUNTS)
+"""Every table, in an order in which they can be made: the last are selected from the others."""
 
 TABLE_NAMES = tuple(table.name for table in TABLES)
 

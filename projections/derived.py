@@ -100,6 +100,7 @@ def refresh(
     session_ids: Collection[str] | None,
     *,
     with_indices: bool = True,
+    are_counted: bool = False,
 ) -> DerivedReport:
     """Bring the files of these sessions (None: of all sessions) and the indices up to date.
 
@@ -108,11 +109,14 @@ def refresh(
     Raises `ProvlogError` when the tables can't be read. A session that is no longer in the tables
     keeps the files it has; only the directory it was projected from gets any.
 
-    Manifests cost the same whatever the history; the indices do not (see `indices`), so a caller
-    that refreshes after every small batch sets `with_indices` now and then only. An empty
-    collection refreshes the indices alone.
+    Manifests cost the same whatever the history; the indices do not (see `render_indices`, also
+    for `are_counted`), so a caller that refreshes after every small batch sets `with_indices` now
+    and then only. An empty collection refreshes the indices alone.
     """
-    return write_files(store, expected_files(connection, session_ids, with_indices=with_indices))
+    expected = expected_files(
+        connection, session_ids, with_indices=with_indices, are_counted=are_counted
+    )
+    return write_files(store, expected)
 
 
 def expected_files(
@@ -120,6 +124,7 @@ def expected_files(
     session_ids: Collection[str] | None = None,
     *,
     with_indices: bool = True,
+    are_counted: bool = False,
 ) -> Iterator[ExpectedFile]:
     """Yield every derived file of these sessions (None: of all), then the indices.
 
@@ -137,7 +142,7 @@ def expected_files(
         entry = index_entry_name(session_id)
         yield ExpectedFile(entry, f"{log}\n".encode(), session_id=session_id)
     if with_indices:
-        for name, content in render_indices(connection).items():
+        for name, content in render_indices(connection, are_counted=are_counted).items():
             yield ExpectedFile(name, content)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from projections import derived
 from projections.definitions import load_sql
+from projections.indices import count_sessions
 from provenance_log.errors import ProvlogError
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def refresh_files(store: Store, connection: Connection) -> Refreshed:
         noted = connection.execute("SELECT DISTINCT session_id FROM provenance_unrefreshed")
         if not noted:
             return Refreshed()
-        report = derived.refresh(store, connection, [session_id for (session_id,) in noted])
+        session_ids = [session_id for (session_id,) in noted]
+        count_sessions(connection, session_ids)
+        report = derived.refresh(store, connection, session_ids, are_counted=True)
         if any(item.session_id is None for item in report.failed):
             return Refreshed(report)
         failed = sorted(report.failed_sessions)

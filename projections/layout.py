@@ -12,6 +12,7 @@ from projections.batch import BATCH_FIELDS
 from projections.definitions import (
     ACTION_TABLES,
     BOOKKEEPING,
+    COUNTS,
     DEFINITIONS,
     LAYOUT_VERSION,
     SESSIONS,
@@ -99,7 +100,8 @@ def create_tables(connection: Connection) -> None:
         connection.create(table.name, f"{table.sql} LIMIT 0")
     connection.drop("batch")
     connection.load("touched", _SESSION_IDS, [])
-    connection.create(SESSIONS.name, f"{SESSIONS.sql} LIMIT 0")
+    for table in (SESSIONS, *COUNTS):
+        connection.create(table.name, f"{table.sql} LIMIT 0")
     for name, fingerprint in sorted(fingerprints().items()):
         values = (name, fingerprint, LAYOUT_VERSION)
         connection.execute("INSERT INTO provenance_definitions VALUES (?, ?, ?)", values)

@@ -134,6 +134,11 @@ def write_all(connection: Connection, batches: Callable[[], Iterable[Batch]]) ->
             return len(culprits)
 
 
+def load_touched(connection: Connection, session_ids: Collection[str]) -> None:
+    """Make the relation `touched`, of which the tables that are selected from others are."""
+    connection.load("touched", _SESSION_IDS, [(item,) for item in session_ids])
+
+
 def _refresh_sessions(connection: Connection, session_ids: Collection[str]) -> None:
     """Select the rows of these sessions anew, and note that their files are out of date.
 
@@ -142,7 +147,7 @@ def _refresh_sessions(connection: Connection, session_ids: Collection[str]) -> N
     ordered = sorted(session_ids)
     for start in range(0, len(ordered), SESSIONS_PER_SELECT):
         some = ordered[start : start + SESSIONS_PER_SELECT]
-        connection.load("touched", _SESSION_IDS, [(item,) for item in some])
+        load_touched(connection, some)
         connection.delete_sessions(SESSIONS.name, "touched")
         connection.insert(SESSIONS.name, SESSIONS.sql)
         connection.execute(load_sql("schema", "note_unrefreshed"))
