@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -179,6 +180,24 @@ def test_files_are_counted_by_what_was_done_to_them(store: Store) -> None:
             "last_time": "2026-01-11T09:00:01Z",
         },
     ]
+
+
+def test_what_is_counted_follows_every_change_of_a_session(store: Store) -> None:
+    """C1: added up from the counts of each session is what all rows together give."""
+    for number in range(3):
+        record(store, f"s{number}", 9 + number, [call("read", "Read", files_affected=["a", "b"])])
+    first = indices_of(store)
+    logs = sorted(store.sessions_dir.glob("*/actions.jsonl"))
+    with logs[0].open("ab") as log:
+        log.write(logs[1].read_bytes().splitlines(keepends=True)[1])
+    logs[1].write_bytes(logs[1].read_bytes().splitlines(keepends=True)[0])
+    shutil.rmtree(logs[2].parent)
+
+    assert [one["sessions"] for one in first["files.jsonl"]] == [3, 3]
+    last = indices_of(store)
+    (a, b), (tool,) = last["files.jsonl"], last["tools.jsonl"]
+    assert (a, b["actions"], b["sessions"]) == ({**b, "path": "a"}, 2, 1)
+    assert (tool["tool"], tool["calls"], tool["sessions"]) == ("Read", 2, 1)
 
 
 def test_indices_of_an_empty_store_are_empty(store: Store) -> None:

@@ -15,6 +15,7 @@ from attacks.model_tables import Looks, Told, chosen_logs, table_differences, to
 from attacks.model_world import World
 from projections.database import Connection, connect
 from projections.dump import dump_tables
+from projections.indices import render_indices
 from projections.projector import catch_up
 from projections.rebuild import rebuild
 from projections.work import Projector
@@ -222,6 +223,8 @@ class OnDisk:
         with connect(self.world.store.database, read_only=True) as connection:
             check_tables(self.world, connection)
             _check_told(self.looks, connection, required, allowed)
+            counted = render_indices(connection, are_counted=True)
+            assert counted == render_indices(connection), "tools or files are counted wrongly"
         self.check_manifests()
 
     def check_manifests(self) -> None:
