@@ -51,7 +51,7 @@ def render_indices(connection: Connection, *, are_counted: bool = False) -> dict
     tools and files grows with the sessions and what is in each; else with the actions.
     """
     if not are_counted:
-        load_touched(connection, [one for (one,) in connection.query("session_ids")])
+        connection.execute(load_sql("schema", "touch_everything"))
     tools = map(_tool, _rows(connection, "tools", SESSION_TOOLS, are_counted=are_counted))
     paths = _rows(connection, "files", SESSION_FILES, are_counted=are_counted)
     return {
