@@ -29,7 +29,7 @@ def count_sessions(connection: Connection, session_ids: Collection[str]) -> None
     """Count anew what these sessions add to the indices; none is left of those that are gone.
 
     To be called for every session noted in provenance_unrefreshed before the note is taken back:
-    what is counted of the others stays as it is. All or nothing, in transactions of its own.
+    what is counted of the others stays as it is. In transactions of its own, by the thousand.
     """
     ordered = sorted(session_ids)
     for start in range(0, len(ordered), SESSIONS_PER_SELECT):
