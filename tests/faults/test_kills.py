@@ -58,5 +58,13 @@ def test_a_product_that_loses_or_fuses_lines_is_found_out(
     tmp_path: Path, attack: Callable[..., list[Attacked]], sabotage: str, text: str
 ) -> None:
     """A1, A2: the attacks can fail."""
-    (row,) = attack(Effort(tmp_path, SEED, times=4), sabotage=sabotage)
-    assert any(text in violation for violation in row.violations)
+
+    def is_found(seed: int) -> bool:
+        (row,) = attack(Effort(tmp_path / f"{seed}", seed, times=4), sabotage=sabotage)
+        return any(text in violation for violation in row.violations)
+
+    # On a busy machine all may be killed before they have done anything, and nothing is told.
+    seeds = range(SEED, SEED + 5)
+    for seed in seeds:
+        (tmp_path / f"{seed}").mkdir()
+    assert any(map(is_found, seeds))
