@@ -34,6 +34,15 @@ def clumsy(effort):
 def deadly(effort):
     os._exit(3)
 
+def heavy(effort):
+    return [Attacked(f"heavy, nice {os.nice(0)}", "runs")]
+
+def light(effort):
+    return [Attacked(f"light, nice {os.nice(0)}", "runs")]
+
+def slight(effort):
+    return [Attacked(f"slight, nice {os.nice(0)}", "runs")]
+
 def homeless(effort):
     raise Impossible("no disk")
 
@@ -42,8 +51,10 @@ def endless(effort):
 
 attack.ATTACKS = {
     function.__name__: Weighted(function, 1.0)
-    for function in (calm, lossy, clumsy, deadly, homeless, endless)
+    for function in (calm, lossy, clumsy, deadly, homeless, endless, light, slight)
 }
+attack.ATTACKS["heavy"] = Weighted(heavy, 2.0)
+attack.os.cpu_count = lambda: 2
 schedule.GRACE_S = 2
 if __name__ == "__main__":
     attack.main()
@@ -105,12 +116,21 @@ def test_every_violation_is_told_with_the_seed_that_repeats_it(
     assert done.stderr.endswith(f"error: 4 violations, seed 5; kept for a look: {kept}\n")
 
 
+def test_attacks_that_share_a_lane_yield_to_one_that_has_a_lane_to_itself(
+    repository: Path, tmp_path: Path
+) -> None:
+    done = attacked(repository, tmp_path, "light", "heavy", "slight")
+    own = os.nice(0)
+    expected = {f"heavy, nice {own}", f"light, nice {own + 5}", f"slight, nice {own + 5}"}
+    assert {line.split("  ")[0] for line in done.stdout.splitlines()[2:]} == expected
+
+
 def test_an_unknown_attack_is_refused_with_the_names_there_are(
     repository: Path, tmp_path: Path
 ) -> None:
     done = attacked(repository, tmp_path, "clam")
     assert done.returncode == 2
-    names = "calm, lossy, clumsy, deadly, homeless, endless"
+    names = "calm, lossy, clumsy, deadly, homeless, endless, light, slight, heavy"
     assert f"no attack 'clam'; there are: {names}" in done.stderr
 
 

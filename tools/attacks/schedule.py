@@ -1,7 +1,9 @@
 """Attacks side by side, each in a process of its own, for as long as they are told.
 
 Every attack gets a share of the time by its weight. There are as many lanes as processors; the
-attacks of a lane come one after the other, and all lanes end at about the same moment.
+attacks of a lane come one after the other, and all lanes end at about the same moment. Where an
+attack has a lane to itself, the others run with a lower priority: most of them have several
+processes at once, which would take its processor from it.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from pathlib import Path
 from attacks.effort import Effort, Impossible
 from attacks.scoring import Attacked
 
+YIELDING = 5
+"""How nice (as in `nice -n`) the attacks are that share a lane."""
 GRACE_S = 900.0
 """How much longer than its time an attack may take, as to find the shortest steps that fail."""
 
@@ -81,9 +85,11 @@ def run(
 
     def run_lane(shares: list[Share]) -> list[Attacked]:
         rows = []
+        niceness = YIELDING if len(shares) > 1 else 0
         for share in shares:
             say(f"{share.name} for {share.seconds:,.0f} s")
-            found = _in_process(attacks[share.name].attack, share, seed, directory / share.name)
+            attack, place = attacks[share.name].attack, directory / share.name
+            found = _in_process(attack, share, seed, place, niceness)
             say(f"{share.name}: {sum(len(row.violations) for row in found)} violations")
             rows += found
         return rows
@@ -92,11 +98,13 @@ def run(
         return [row for rows in pool.map(run_lane, planned) for row in rows]
 
 
-def _in_process(attack: Attack, share: Share, seed: int, directory: Path) -> list[Attacked]:
+def _in_process(
+    attack: Attack, share: Share, seed: int, directory: Path, niceness: int
+) -> list[Attacked]:
     directory.mkdir(parents=True)
     # A new interpreter for each: an attack may fork, set limits, or leave threads behind.
     spawning = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawning, initializer=faulthandler.enable) as pool:
+    with ProcessPoolExecutor(1, spawning, initializer=_begin, initargs=(niceness,)) as pool:
         try:
             pid = pool.submit(os.getpid).result()
             running = pool.submit(_attack, attack, share, seed, directory)
@@ -107,6 +115,11 @@ def _in_process(attack: Attack, share: Share, seed: int, directory: Path) -> lis
             told = f"did not end within {GRACE_S:,.0f} s after its time"
             os.kill(pid, signal.SIGABRT)
         return [Attacked(share.name, "runs", violations=[f"seed {seed}: {told}"])]
+
+
+def _begin(niceness: int) -> None:
+    faulthandler.enable()
+    os.nice(niceness)
 
 
 def _attack(attack: Attack, share: Share, seed: int, directory: Path) -> list[Attacked]:
