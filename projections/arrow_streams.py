@@ -23,8 +23,8 @@ _ARROW_TYPES: dict[Kind, Any] = {
 }
 
 
-def stream_of(arriving: Columns) -> Any:
-    """Return a stream of one batch, which can be scanned once."""
+def array_of(arriving: Columns) -> Any:
+    """Return the columns as one Arrow array, which shares their memory."""
     columns, length = arriving.columns, arriving.length
     children = [
         nanoarrow.c_array_from_buffers(
@@ -36,4 +36,9 @@ def stream_of(arriving: Columns) -> Any:
     ]
     schema = nanoarrow.struct({column.name: _ARROW_TYPES[column.kind] for column in columns})
     array = nanoarrow.c_array_from_buffers(schema, length, buffers=[None], children=children)
-    return nanoarrow.ArrayStream(nanoarrow.Array(array))
+    return nanoarrow.Array(array)
+
+
+def stream_of(array: Any) -> Any:
+    """Return a stream of one array, which can be scanned once; the array can be used again."""
+    return nanoarrow.ArrayStream(array)

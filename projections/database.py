@@ -26,7 +26,7 @@ from provenance_log import files
 from provenance_log.errors import ProvlogError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -57,7 +57,7 @@ _A_TRANSACTION = (
 _SETTINGS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
 # DuckDB takes most of a machine's memory by default, and is no faster here for it.
-_WRITER_SETTINGS = {**_SETTINGS, "memory_limit": "512MB"}
+_WRITER_SETTINGS = {**_SETTINGS, "memory_limit": "256MB"}
 
 _VALUES_MAX = 32
 _PARSED: dict[str, duckdb.Statement] = {}
@@ -141,18 +141,39 @@ class Connection:
         self.load_columns(name, make_columns(fields, rows))
 
     def load_columns(self, name: str, columns: Columns) -> None:
-        """Make (or replace) the temporary table `name` from columns.
+        """Make (or replace) the temporary table `name` from columns."""
+        from projections.arrow_streams import array_of  # noqa: PLC0415 - readers do without
 
-        A registered Arrow stream can be scanned once only, hence the table.
+        with self._arriving("arriving", array_of(columns)):
+            self.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS FROM arriving')
+
+    def insert_columns(self, name: str, columns: Columns, selects: Mapping[str, str]) -> None:
+        """Add rows to tables: to each those of its SELECT, which reads `columns` once, as `name`.
+
+        No temporary table: a transaction keeps what it has dropped until it ends, and that of a
+        rebuild takes every line there is.
+        """
+        from projections.arrow_streams import array_of  # noqa: PLC0415 - readers do without
+
+        array = array_of(columns)
+        for table, select in selects.items():
+            with self._arriving(name, array):
+                self.insert(table, select)
+
+    @contextmanager
+    def _arriving(self, name: str, array: Any) -> Iterator[None]:
+        """Have an array as the relation `name`, which can be scanned once only.
+
+        Where the block raises, the relation stays until its transaction is rolled back, before
+        which it can't be dropped, or until the name is given again.
         """
         from projections.arrow_streams import stream_of  # noqa: PLC0415 - readers do without
 
         with self._named_errors():
-            self._inner.register("arriving", stream_of(columns))
-            try:
-                self._inner.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS FROM arriving')
-            finally:
-                self._inner.unregister("arriving")
+            self._inner.register(name, stream_of(array))
+        yield
+        with self._named_errors():
+            self._inner.unregister(name)
 
     def _load_few(self, name: str, fields: Fields, rows: Sequence[tuple[Any, ...]]) -> None:
         """Do the same with parameters: of a few values, that makes a table in half the time."""

@@ -158,14 +158,8 @@ def _write(connection: Connection, batch: Batch) -> None:
         _clear(connection, batch.cleared)
     if batch.settlements:
         _settle(connection, batch.settlements)
-    if batch.rows or batch.columns:
-        if batch.columns is not None:
-            connection.load_columns("batch", batch.columns)
-        else:
-            connection.load("batch", BATCH_FIELDS, batch.rows)
-        for table in fed_tables(batch.rows):
-            connection.insert(table.name, table.sql)
-        connection.drop("batch")
+    if batch.rows or batch.columns is not None:
+        _insert_actions(connection, batch)
     if batch.refused:
         connection.load("refused", QUARANTINE_FIELDS, batch.refused)
         connection.insert(QUARANTINE.name, "FROM refused")
@@ -173,6 +167,12 @@ def _write(connection: Connection, batch: Batch) -> None:
         _write_checkpoints(connection, batch.checkpoints)
     if batch.settlements:
         connection.execute(load_sql("schema", "move_quarantine"))
+
+
+def _insert_actions(connection: Connection, batch: Batch) -> None:
+    columns = batch.columns or make_columns(BATCH_FIELDS, batch.rows)
+    selects = {table.name: table.sql for table in fed_tables(batch.rows)}
+    connection.insert_columns("batch", columns, selects)
 
 
 def _clear(connection: Connection, session_ids: Collection[str]) -> None:
@@ -228,11 +228,13 @@ def _why_refused(connection: Connection, rows: list[Row]) -> str | None:
     if not rows:
         return None
     connection.load("batch", BATCH_FIELDS, rows)
-    for table in ACTION_TABLES:
-        try:
+    try:
+        for table in ACTION_TABLES:
             connection.execute(f"CREATE OR REPLACE TEMP TABLE probe AS {table.sql}")
-        except StatementRefused as error:
-            return f"{table.name}: {error.message}"
+    except StatementRefused as error:
+        return f"{table.name}: {error.message}"
+    finally:
+        connection.drop("batch")
     return None
 
 

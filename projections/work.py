@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from functools import partial
 from typing import TYPE_CHECKING
 
 from projections.archived import Archive, sentence_of
@@ -28,14 +28,19 @@ from provenance_log.errors import ArchiveDamaged, ArchiveRefused, LogUnsafe
 from provenance_log.restoring import unpacked_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from projections.database import Connection
     from projections.planning import Plan
     from provenance_log.store import Store
 
+    _Read = Callable[[Sequence[SessionPlan]], Iterator[Batch]]
+
 BATCH_BYTES = 8 * 1024 * 1024
 """About how many bytes of log one batch takes; the memory needed is a multiple of it."""
+
+TRANSACTION_BYTES = 512 * 1024 * 1024
+"""About how many bytes of log one transaction takes where tables are filled."""
 
 _UNREADABLE = (OSError, LogUnsafe, ArchiveDamaged, ArchiveRefused)
 
@@ -79,6 +84,24 @@ class Work:
 
     batch: Batch
     replay: SessionPlan | None = None
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Tells how far the work is, also when a transaction begins again."""
+
+    on_progress: OnProgress | None
+    total_bytes: int
+    before_bytes: int = 0
+    """What was committed."""
+
+    def through(self, read: _Read, plans: Sequence[SessionPlan]) -> Iterator[Batch]:
+        done_bytes = self.before_bytes
+        for batch in read(plans):
+            yield batch
+            done_bytes += batch.size_bytes
+            if self.on_progress is not None:
+                self.on_progress(done_bytes, self.total_bytes)
 
 
 class Projector:
@@ -152,26 +175,29 @@ class Projector:
                 return Tally()
 
     def apply_all(self, connection: Connection, on_progress: OnProgress | None = None) -> Tally:
-        """Write everything that was planned in one transaction; for filling empty tables.
+        """Write everything that was planned; for filling empty tables.
 
-        Raises OSError for a log that can't be read, and then nothing was written.
+        Sessions are written together until they have `TRANSACTION_BYTES`, as what a transaction
+        keeps in memory until its end would grow with the history. Raises OSError for a log that
+        can't be read; what was written before it stays.
         """
-        plans = self._followed
-        archived, self._replays = list(self._replays), deque()
+        plans, archived = self._followed, list(self._replays)
+        self._followed, self._replays = (), deque()
         self._following = Following((), self.problems)
         total_bytes = sum(plan.size_bytes for plan in (*plans, *archived))
-
-        def batches() -> Iterator[Batch]:
-            done_bytes = 0
-            found = spread_batches(plans, self._batch_bytes, self.problems)
-            for batch in chain(found, self._unpacked(archived)):
-                yield batch
-                done_bytes += batch.size_bytes
-                if on_progress is not None:
-                    on_progress(done_bytes, total_bytes)
-
+        progress = _Progress(on_progress, total_bytes)
+        total = Tally()
         with self._queue_lost_on_error():
-            return self._apply(connection, batches)
+            for read, some in (
+                *((self._spread, some) for some in _portions(plans)),
+                *((self._unpacked, some) for some in _portions(archived)),
+            ):
+                total.add(self._apply(connection, partial(progress.through, read, some)))
+                progress.before_bytes = total.size_bytes
+        return total
+
+    def _spread(self, plans: Sequence[SessionPlan]) -> Iterator[Batch]:
+        return spread_batches(plans, self._batch_bytes, self.problems)
 
     @contextmanager
     def _queue_lost_on_error(self) -> Iterator[None]:
@@ -241,6 +267,20 @@ class Projector:
         others = [other for settlement in batch.settlements for other in settlement.others]
         for item in (*others, *batch.checkpoints):
             self._checkpoints[item.session_id, item.log] = item
+
+
+def _portions(plans: Iterable[SessionPlan]) -> Iterator[list[SessionPlan]]:
+    """Yield the plans in their order, together until they have the bytes of a transaction."""
+    some: list[SessionPlan] = []
+    size_bytes = 0
+    for plan in plans:
+        some.append(plan)
+        size_bytes += plan.size_bytes
+        if size_bytes >= TRANSACTION_BYTES:
+            yield some
+            some, size_bytes = [], 0
+    if some:
+        yield some
 
 
 def _is_replayed(plan: SessionPlan) -> bool:

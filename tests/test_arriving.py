@@ -51,6 +51,7 @@ def test_a_table_that_is_not_asked_selects_nothing(kinds: list[str]) -> None:
     connection.load("batch", BATCH_FIELDS, rows)
     for table in set(ACTION_TABLES) - set(fed_tables(rows)):
         assert connection.execute(table.sql) == []
+    connection.drop("batch")
 
 
 def test_a_tool_call_of_one_line_is_for_two_tables_and_many_lines_are_for_all() -> None:

@@ -19,6 +19,7 @@ from projecting import (
 )
 
 from projections import database
+from projections.columns import make_columns
 from projections.database import connect
 from projections.dump import dump_tables
 from projections.projector import catch_up
@@ -256,6 +257,7 @@ def test_whatever_duckdb_lacks_memory_for_is_told_with_what_to_do(told: str) -> 
 BE_KILLED = """
 import os, signal, sys
 from pathlib import Path
+from projections.columns import make_columns
 from projections.database import connect
 connection = connect(Path(sys.argv[1]), read_only=False)
 connection.create("theirs", "SELECT 42 AS answer")
@@ -279,3 +281,17 @@ def test_what_a_killed_writer_left_is_gone_after_a_run_that_has_nothing_to_do(
     assert not wal.exists()
     with connect(store.database, read_only=True) as connection:
         assert ("theirs" in connection.table_names()) == (kept_bytes >= whole_bytes)
+
+
+def test_columns_that_are_inserted_leave_nothing_in_memory(tmp_path: Path) -> None:
+    """A transaction keeps the temporary tables that it drops, and that of a rebuild is long."""
+    rows = [(f"{number:01000}",) for number in range(1000)]
+    columns = make_columns((("text", "text"),), rows)
+    with connect(tmp_path / "d", read_only=False) as connection, connection.transaction():
+        connection.execute("CREATE TABLE few (text VARCHAR)")
+        for _ in range(20):
+            select = "SELECT text FROM many WHERE text LIKE '%999'"
+            connection.insert_columns("many", columns, {"few": select})
+        assert connection.count("few") == 20
+        used = connection.execute("SELECT sum(memory_usage_bytes) FROM duckdb_memory()")[0][0]
+    assert used < len(rows) * 1000

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import orjson
@@ -21,7 +22,7 @@ from projecting import (
     session_start,
 )
 
-from projections import definitions, derived, layout
+from projections import definitions, derived, layout, loading, work
 from projections.database import Connection, connect
 from projections.dump import dump_tables
 from projections.projector import catch_up
@@ -119,6 +120,35 @@ def test_a_line_that_sql_can_not_take_is_counted_among_those_in_quarantine(store
     log.add(event_type="decision", details={"decision_point": "p", "reason": "not a number"})
     log.add_bytes(b"garbage\n")
     assert Projector(store).run(cleared_tables()).quarantined == 2
+
+
+@pytest.mark.usefixtures("poisonous_sql")
+def test_tables_filled_in_many_transactions_are_those_filled_in_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B3, C1: also where a transaction has to begin again, as SQL can't take a line of it."""
+    for name, reason in ("a", "1"), ("b", "not a number"), ("c", "3"):
+        log = Log(store, name, f"s{name}")
+        log.add(event_type="decision", details={"decision_point": "p", "reason": reason})
+    written: list[Any] = []
+
+    def write_all(*given: Any) -> int:
+        written.append(given)
+        return loading.write_all(*given)
+
+    monkeypatch.setattr(work, "write_all", write_all)
+    seen: list[tuple[int, int]] = []
+    found = []
+    for limit_bytes in work.TRANSACTION_BYTES, 1:
+        monkeypatch.setattr(work, "TRANSACTION_BYTES", limit_bytes)
+        tables = cleared_tables()
+        projector = Projector(store)
+        projector.plan()
+        tally = projector.apply_all(tables, lambda *told: seen.append(told))
+        assert seen[-1] == (tally.size_bytes, tally.size_bytes)
+        found.append((dump_tables(tables), tally))
+    assert (found[0], len(written)) == (found[1], 1 + 3)
+    assert found[0][1].quarantined == 1
 
 
 @pytest.mark.usefixtures("poisonous_sql")
