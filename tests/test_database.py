@@ -257,7 +257,6 @@ def test_whatever_duckdb_lacks_memory_for_is_told_with_what_to_do(told: str) -> 
 BE_KILLED = """
 import os, signal, sys
 from pathlib import Path
-from projections.columns import make_columns
 from projections.database import connect
 connection = connect(Path(sys.argv[1]), read_only=False)
 connection.create("theirs", "SELECT 42 AS answer")
