@@ -150,8 +150,8 @@ class Connection:
     def insert_columns(self, name: str, columns: Columns, selects: Mapping[str, str]) -> None:
         """Add rows to tables: to each those of its SELECT, which reads `columns` once, as `name`.
 
-        No temporary table: a transaction keeps what it has dropped until it ends, and that of a
-        rebuild takes every line there is.
+        No temporary table: a transaction keeps what it has dropped until it ends, and one of a
+        rebuild takes many batches.
         """
         from projections.arrow_streams import array_of  # noqa: PLC0415 - readers do without
 
