@@ -121,7 +121,7 @@ def test_attacks_that_share_a_lane_yield_to_one_that_has_a_lane_to_itself(
 ) -> None:
     done = attacked(repository, tmp_path, "light", "heavy", "slight")
     own = os.nice(0)
-    expected = {f"heavy, nice {own}", f"light, nice {own + 5}", f"slight, nice {own + 5}"}
+    expected = {f"heavy, nice {own}", f"light, nice {own + 10}", f"slight, nice {own + 10}"}
     assert {line.split("  ")[0] for line in done.stdout.splitlines()[2:]} == expected
 
 

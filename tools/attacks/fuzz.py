@@ -30,12 +30,12 @@ SHARES = {
 }
 """Of the inputs; what one input costs differs by a factor of a hundred."""
 TIME_SHARES = {
-    "decoder": 0.12,
-    "reader": 0.38,
+    "decoder": 0.2,
+    "reader": 0.34,
     "redaction": 0.12,
-    "projector": 0.23,
+    "projector": 0.2,
     "hook": 0.06,
-    "importer": 0.09,
+    "importer": 0.08,
 }
 """Of the time, where that is the limit."""
 

@@ -111,7 +111,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 _ORDINARY = ("catch up",) * 6 + ("compare", "rebuild", "verify", "verify")
 """What is done to a database that nobody harms."""
-_DATABASE_STEPS = range(15, 20)
+_DATABASE_STEPS = range(16, 20)
 """When the database on the disk is used, of every twenty steps: a use takes as long as thirty
 others, and so it finds more done to the store since the last one, or follows it at once."""
 _HAS_LOG = precondition(lambda self: self.world.logs())

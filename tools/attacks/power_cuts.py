@@ -29,7 +29,7 @@ from provenance_log.marker import ownership_reason
 from provenance_log.restoring import unpacked_session
 from provenance_log.store import SessionDirectory, Store, initialise_store, open_store
 
-CUTS = 10
+CUTS = 20
 """Of one recording."""
 _LEFT = r"^\.(index\.jsonl|\d{4}-\d\d\.tar\.xz)\.|^\.(copy|archived)-|-pending"
 """What the next copy or archiving removes."""

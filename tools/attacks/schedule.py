@@ -23,7 +23,7 @@ from pathlib import Path
 from attacks.effort import Effort, Impossible
 from attacks.scoring import Attacked
 
-YIELDING = 5
+YIELDING = 10
 """How nice (as in `nice -n`) the attacks are that share a lane."""
 GRACE_S = 900.0
 """How much longer than its time an attack may take, as to find the shortest steps that fail."""
