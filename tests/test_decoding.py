@@ -58,10 +58,12 @@ def others() -> set[str]:
 
 
 def children() -> set[str]:
-    found: set[str] = set()
-    for task in Path("/proc/self/task").iterdir():
-        found.update((task / "children").read_text().split())
-    return found
+    while True:
+        tasks = [task / "children" for task in Path("/proc/self/task").iterdir()]
+        try:
+            return {pid for task in tasks for pid in task.read_text().split()}
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a thread has ended, and its children are another one's now
 
 
 def batches_of(store: Store, problems: list[str]) -> Generator[Batch, None, None]:
