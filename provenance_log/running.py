@@ -25,7 +25,7 @@ NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 
 _PIECE_BYTES = 64 * 1024
-_FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+_TAKEN = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 @dataclass(slots=True)
@@ -81,23 +81,17 @@ def run_command(
     run = Run(is_counted=is_counted)
     pipe = subprocess.PIPE if is_counted else None
     started = time.monotonic()
-    try:
-        env = {**os.environ, **(more_env or {})}
-        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, env=env)
-    except OSError as error:
-        run.problem = f"{command[0]}: {error.strerror or error}"
-        is_missing = isinstance(error, FileNotFoundError)
-        run.exit_code = NOT_FOUND if is_missing else NOT_EXECUTABLE
-        return run
-    with _signals_forwarded(process):
-        copying = [
-            threading.Thread(target=_copy, args=(stream, target, output), daemon=True)
-            for stream, target, output in (
-                (process.stdout, 1, run.stdout),
-                (process.stderr, 2, run.stderr),
-            )
-            if stream is not None
-        ]
+    with _signals_forwarded() as forwarder:
+        try:
+            env = {**os.environ, **(more_env or {})}
+            process = subprocess.Popen(command, stdout=pipe, stderr=pipe, env=env)
+        except OSError as error:
+            run.problem = f"{command[0]}: {error.strerror or error}"
+            is_missing = isinstance(error, FileNotFoundError)
+            run.exit_code = NOT_FOUND if is_missing else NOT_EXECUTABLE
+            return run
+        forwarder.begin(process)
+        copying = _copying(process, run)
         for thread in copying:
             thread.start()
         code = process.wait()
@@ -110,6 +104,16 @@ def run_command(
     return run
 
 
+def _copying(process: subprocess.Popen[bytes], run: Run) -> list[threading.Thread]:
+    """Return what passes on the streams that go through pipes, not yet started."""
+    ways = ((process.stdout, 1, run.stdout), (process.stderr, 2, run.stderr))
+    return [
+        threading.Thread(target=_copy, args=(stream, target, output), daemon=True)
+        for stream, target, output in ways
+        if stream is not None
+    ]
+
+
 def _copy(stream: IO[bytes], target: int, output: Output) -> None:
     with stream:
         while piece := os.read(stream.fileno(), _PIECE_BYTES):
@@ -120,18 +124,42 @@ def _copy(stream: IO[bytes], target: int, output: Output) -> None:
                     view = view[os.write(target, view) :]
 
 
-@contextmanager
-def _signals_forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Hand on what is sent to us alone; Ctrl-C reaches the command by itself."""
+class _Forwarder:
+    """Hands on to the command what is sent to us alone, also what came before it had started."""
 
-    def forward(number: int, _frame: object) -> None:
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+
+    def begin(self, process: subprocess.Popen[bytes]) -> None:
+        """Send what came until now, and from now on what comes."""
+        self._process = process  # first, so that one that comes now is sent, too
+        for number in self._early:
+            self._send(process, number)
+
+    def take(self, number: int, _frame: object) -> None:
+        """Be the handler of a signal; Ctrl-C reaches a command that runs by itself."""
+        if self._process is None:
+            self._early.append(number)
+        elif number != signal.SIGINT:
+            self._send(self._process, number)
+
+    def _send(self, process: subprocess.Popen[bytes], number: int) -> None:
         with suppress(ProcessLookupError):
             process.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in _FORWARDED}
-    before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda _number, _frame: None)
+
+@contextmanager
+def _signals_forwarded() -> Iterator[_Forwarder]:
+    """Take the signals; those that are ignored stay so, as the command inherits only that."""
+    forwarder = _Forwarder()
+    before = {
+        number: signal.signal(number, forwarder.take)
+        for number in _TAKEN
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
-        yield
+        yield forwarder
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -229,6 +229,45 @@ def test_signal_reaches_the_command_and_is_recorded(store: Store, tmp_path: Path
     assert (call["status"], call["error"]["message"]) == ("partial", "ended by SIGTERM")
 
 
+SIGNALLED_AT_THE_START = """
+import os, subprocess, sys
+from provenance_log import running
+
+class Signalled(subprocess.Popen):
+    def __init__(self, *given, **named):
+        moment, number = sys.argv.pop(1), int(sys.argv.pop(1))
+        if moment == "before":
+            os.kill(os.getpid(), number)
+        super().__init__(*given, **named)
+        if moment == "after":
+            os.kill(os.getpid(), number)
+
+subprocess.Popen = Signalled
+print(running.run_command(["sleep", "60"]).signal_name)
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_signal_that_comes_while_the_command_starts_reaches_it(moment: str, name: str) -> None:
+    number = str(int(signal.Signals[name]))
+    script = [sys.executable, "-c", SIGNALLED_AT_THE_START, moment, number]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=30, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{name}\n", "")
+
+
+def test_ignored_signal_is_ignored_by_the_command_too(store: Store) -> None:
+    code = "import signal; print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)"
+    done = subprocess.run(
+        ["nohup", *PROVLOG, "run", "--root", str(store.root), "--", sys.executable, "-c", code],
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, b"True\n")
+
+
 def test_command_runs_also_where_it_can_not_be_recorded(store: Store) -> None:
     store.sessions_dir.rmdir()
     done = run(store, "--", "echo", "done")
