@@ -194,18 +194,15 @@ class Appender:
                 message = f"nothing was appended: {error.strerror or error}"
                 raise AppendNotWritten(message, path=self.path) from error
             finally:
-                self._release()
+                try:
+                    # Also where a signal raised before the write: nobody else could append.
+                    if self._open is not None:
+                        self._unlock(self._open)
+                finally:
+                    self._is_busy = False
         if ticket:
             self._sync(log, ticket, placed)
         return placed
-
-    def _release(self) -> None:
-        try:
-            # Also where a signal raised between the lock and the write: nobody else could append.
-            if self._open is not None:
-                self._unlock(self._open)
-        finally:
-            self._is_busy = False
 
     def _write_planned(
         self,

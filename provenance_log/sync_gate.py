@@ -16,13 +16,26 @@ from provenance_log import files
 _LOOK_S = 0.000_02
 
 
+class _Turn:
+    """Of one thread to sync for everybody: it lasts as long as the thread holds the lock."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._thread = threading.get_ident()
+
+    def is_for_another(self) -> bool:
+        """Say whether another thread is syncing, which can be waited for."""
+        return self.lock.locked() and self._thread != threading.get_ident()
+
+
 class SyncGate:
     """Orders the syncs of one descriptor, which it owns; a failed one is never retried on it."""
 
     def __init__(self, fd: int) -> None:
         """Take over the descriptor: `close` closes it when its last user has left."""
         self._fd = fd
-        self._mutex = threading.Lock()
+        # A handler of signals may come here while its thread has it.
+        self._mutex = threading.RLock()
         # Tickets, not offsets: a log that somebody truncated grows through the same offsets again.
         self._entered = 0
         self._synced = 0
@@ -30,8 +43,8 @@ class SyncGate:
         """How many were here when the last sync ended, served by it or too late for it."""
         self._sync_s = 0.0
         self._users = 0
-        self._running: threading.Lock | None = None
-        """Held by who syncs, for as long as that takes; the others wait for it."""
+        self._turn = _Turn()
+        """The last one that began; at first one that is over."""
         self._is_closing = False
         self._error: OSError | None = None
 
@@ -70,24 +83,18 @@ class SyncGate:
 
     def _sync_or_wait(self) -> None:
         """Sync for all who have entered, or wait for who does."""
-        running = threading.Lock()
-        running.acquire()
-        try:
+        turn = _Turn()
+        with turn.lock:
             with self._mutex:
-                other = self._running
-                if other is None:
-                    self._running = running
-            if other is None:
+                other = self._turn
+                must_wait = other.is_for_another()
+                if not must_wait:
+                    self._turn = turn
+            if not must_wait:
                 self._lead()
-            else:
-                with other:
-                    pass
-        finally:
-            # Also where a signal raised anywhere above: nobody else could ever sync.
-            with self._mutex:
-                if self._running is running:
-                    self._running = None
-            running.release()
+                return
+        with other.lock:
+            pass
 
     def _lead(self) -> None:
         target = self._gathered()
@@ -96,10 +103,11 @@ class SyncGate:
             files.sync_data(self._fd)
         except OSError as error:
             self._error = error
-        else:
+            return
+        with self._mutex:
             self._sync_s = time.perf_counter() - started
-            self._sharers = self._users
-            self._synced = target
+            self._sharers = self._entered - self._synced
+            self._synced = max(self._synced, target)
 
     def _gathered(self) -> int:
         """Return the last ticket, once as many wrote as were here at the last sync."""
