@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOWEST := .venv-lowest/bin
 # One worker per core; the tests of a file stay together, as they share what is dear to make.
-PYTEST_FLAGS ?= --numprocesses auto --dist loadfile
+# A worker whose test hung would only begin it again.
+PYTEST_FLAGS ?= --numprocesses auto --dist loadfile --max-worker-restart 0
 # How long `make soak` attacks, and which attacks with which seed; empty for all and a new seed.
 MINUTES ?= 10
 ATTACK_FLAGS ?=
