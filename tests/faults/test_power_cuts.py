@@ -44,9 +44,14 @@ def test_a_power_cut_takes_nothing_acknowledged_as_on_the_disk_and_leaves_nothin
 
 def test_a_product_that_does_not_sync_is_found_out(tmp_path: Path) -> None:
     """A1, F17: the attack can fail."""
-    (row,) = cut(Effort(tmp_path, SEED, times=1), "sync nothing")
-    assert any("were acknowledged as on the disk" in text for text in row.violations)
-    assert any("was not written by provenance-log" in text for text in row.violations)
+    missed = {"were acknowledged as on the disk", "was not written by provenance-log"}
+    for seed in range(SEED, SEED + 3):  # where the cuts hit is chance
+        (tmp_path / f"{seed}").mkdir()
+        (row,) = cut(Effort(tmp_path / f"{seed}", seed, times=1), "sync nothing")
+        missed -= {text for text in missed if any(text in found for found in row.violations)}
+        if not missed:
+            break
+    assert missed == set()
 
 
 def test_what_was_synced_before_a_cut_is_there_and_what_was_not_may_be_gone(
