@@ -11,7 +11,7 @@ from faults.conftest import Score
 
 pytestmark = pytest.mark.skipif(why_impossible() is not None, reason=why_impossible() or "")
 
-CASES = 75
+CASES = 50
 """Evenly over all calls; a soak run takes others."""
 
 
