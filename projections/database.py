@@ -10,23 +10,21 @@ from __future__ import annotations
 
 import atexit
 import os
-import random
-import time
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import duckdb
 
 from projections.columns import make_columns
 from projections.definitions import load_sql
-from projections.holders import is_free
-from projections.refusals import HELD, StatementRefused, refusal
+from projections.pausing import Pauses
+from projections.refusals import HELD, MemoryShort, StatementRefused, refusal
 from provenance_log import files
 from provenance_log.errors import ProvlogError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -37,10 +35,6 @@ __all__ = ["Connection", "StatementRefused", "connect", "load_sql", "wal_of"]
 WAIT_S = 10.0
 """How long a command waits for a database that somebody else has open."""
 
-_FIRST_PAUSE_S = 0.01
-_LONGEST_PAUSE_S = 0.5
-_LOOK_S = 0.003
-_MISLED_MAX = 3
 _FETCH_ROWS = 1000
 _NEW = ".rebuild-new-"
 """Begins as what a killed rebuild leaves, and is removed with it."""
@@ -56,8 +50,13 @@ _A_TRANSACTION = (
 # Nothing is ever fetched from the network, whatever a query or a file at the path asks for.
 _SETTINGS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
-# DuckDB takes most of a machine's memory by default, and is no faster here for it.
+# By default DuckDB takes most of a machine's memory, and is no faster here for it; only a line
+# that is a dense array of 16 MB needs more than 768 MB.
 _WRITER_SETTINGS = {**_SETTINGS, "memory_limit": "256MB"}
+_MORE_MEMORY = "RESET memory_limit"
+
+_Taken = TypeVar("_Taken")
+_Table: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[Any, ...], ...]]
 
 _VALUES_MAX = 32
 _PARSED: dict[str, duckdb.Statement] = {}
@@ -74,21 +73,27 @@ class Connection:
     """
 
     def __init__(
-        self, path: Path, inner: duckdb.DuckDBPyConnection, *, has_leftover: bool = False
+        self,
+        path: Path,
+        inner: duckdb.DuckDBPyConnection,
+        *,
+        has_leftover: bool = False,
+        is_frugal: bool = False,
     ) -> None:
         """Use `connect` instead."""
         self.path = path
         self._inner = inner
         self._has_leftover = has_leftover
         """True where a killed writer's write-ahead log was there before anything was done."""
+        self._is_frugal = is_frugal
+        self._is_run_once = False
+        """True while a failure ends a transaction, or takes rows that are there only once."""
 
     def execute(
         self, sql: str | duckdb.Statement, params: Sequence[Any] = ()
     ) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows."""
-        with self._named_errors():
-            found: list[tuple[Any, ...]] = self._inner.execute(sql, list(params)).fetchall()
-        return found
+        return self._run(sql, params, lambda result: result.fetchall())
 
     def query(self, name: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run `views/<name>.sql` and return all its rows."""
@@ -96,21 +101,19 @@ class Connection:
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Run one statement and return its rows as dictionaries."""
-        with self._named_errors():
-            result = self._inner.execute(sql, list(params))
-            names = [column[0] for column in result.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        names, _, found = self.table(sql, params)
+        return [dict(zip(names, row, strict=True)) for row in found]
 
-    def table(
-        self, sql: str, params: Sequence[Any] = ()
-    ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[Any, ...], ...]]:
+    def table(self, sql: str, params: Sequence[Any] = ()) -> _Table:
         """Run one statement and return its columns, DuckDB's names of their types, its rows."""
-        with self._named_errors():
-            result = self._inner.execute(sql, list(params))
+
+        def take(result: duckdb.DuckDBPyConnection) -> _Table:
             columns = result.description or ()
             names = tuple(column[0] for column in columns)
             types = tuple(str(column[1]) for column in columns)
             return names, types, tuple(result.fetchall())
+
+        return self._run(sql, params, take)
 
     def stream(self, sql: str, params: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Run one statement and yield its rows without holding them all.
@@ -125,13 +128,33 @@ class Connection:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit what the block did, all of it, or roll all of it back when it raises."""
-        self.execute("BEGIN TRANSACTION")
+        with self._running_once():
+            self.execute("BEGIN TRANSACTION")
+            try:
+                yield
+                self.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def take_more_memory(self) -> bool:
+        """Let DuckDB take what it takes by default, until the close; False where it does already.
+
+        After `MemoryShort` a statement on its own is run again by itself; who began a transaction
+        has to begin it again, with temporary tables and all.
+        """
+        if not self._is_frugal:
+            return False
+        self._is_frugal = False
         try:
-            yield
-            self.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
+            with self._named_errors():
+                self._inner.execute(_MORE_MEMORY)
+        except ProvlogError:  # a commit that lacks memory ends the use of the database
+            self._inner.close()
+            with self._named_errors():
+                self._inner = _open(self.path, read_only=False)
+                self._inner.execute(_MORE_MEMORY)
+        return True
 
     def load(self, name: str, fields: Fields, rows: Sequence[tuple[Any, ...]]) -> None:
         """Make (or replace) the temporary table `name` from rows of Python values."""
@@ -171,7 +194,8 @@ class Connection:
 
         with self._named_errors():
             self._inner.register(name, stream_of(array))
-        yield
+        with self._running_once():
+            yield
         with self._named_errors():
             self._inner.unregister(name)
 
@@ -268,6 +292,28 @@ class Connection:
     ) -> None:
         self.close()
 
+    def _run(
+        self,
+        sql: str | duckdb.Statement,
+        params: Sequence[Any],
+        take: Callable[[duckdb.DuckDBPyConnection], _Taken],
+    ) -> _Taken:
+        while True:
+            try:
+                with self._named_errors():
+                    return take(self._inner.execute(sql, list(params)))
+            except MemoryShort:
+                if self._is_run_once or not self.take_more_memory():
+                    raise
+
+    @contextmanager
+    def _running_once(self) -> Iterator[None]:
+        before, self._is_run_once = self._is_run_once, True
+        try:
+            yield
+        finally:
+            self._is_run_once = before
+
     def _parsed(self, sql: str) -> duckdb.Statement:
         """Return a statement as DuckDB parsed it, which any connection of the process can run."""
         if sql not in _PARSED:
@@ -279,9 +325,7 @@ class Connection:
         try:
             self._inner.execute("ROLLBACK")
         except duckdb.Error:
-            # The error that led here is the one to report. A database that failed for good has
-            # ended the transaction by itself.
-            return
+            return  # The error that led here is the one to report; its database may be lost.
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
@@ -298,41 +342,20 @@ def connect(path: Path, *, read_only: bool, wait_s: float = WAIT_S) -> Connectio
     Raises `DatabaseHeld` (naming the holder), `DatabaseCorrupt`, `DatabaseNewer`, `NotADatabase`,
     or `ProvlogError` for a path that can't be opened at all.
     """
-    deadline = time.monotonic() + wait_s
-    pause_s = _FIRST_PAUSE_S
-    misled_count = 0
+    pauses = Pauses(path, wait_s)
     while True:
         try:
             inner = _open(path, read_only=read_only)
-            return Connection(path, inner, has_leftover=not read_only and wal_of(path).exists())
+            has_leftover = not read_only and wal_of(path).exists()
+            return Connection(path, inner, has_leftover=has_leftover, is_frugal=not read_only)
         except (duckdb.Error, RuntimeError) as error:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0 or HELD not in str(error):
+            if HELD not in str(error) or not pauses.pause():
                 raise refusal(path, error, is_open=False) from error
-        # A holder on another machine or in another container is not among those we are told of.
-        misled_count = misled_count + 1 if is_free(path) else 0
-        # Two that wait for the same holder should not come back in step.
-        longest_s = min(left_s, pause_s * random.uniform(0.5, 1.0))  # noqa: S311
-        _pause(path, longest_s, is_told=misled_count < _MISLED_MAX)
-        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 
 def wal_of(path: Path) -> Path:
     """Return where DuckDB keeps the write-ahead log of a database; it need not be there."""
     return path.with_name(f"{path.name}.wal")
-
-
-def _pause(path: Path, longest_s: float, *, is_told: bool) -> None:
-    """Sleep for so long, or until the file is free if we are told of that.
-
-    Between readers that come and go it may be free for some milliseconds only, in which a writer
-    has to come; and to try all the time would cost a processor.
-    """
-    end = time.monotonic() + longest_s
-    while (left_s := end - time.monotonic()) > 0:
-        time.sleep(min(left_s, _LOOK_S) if is_told else left_s)
-        if is_told and is_free(path):
-            return
 
 
 def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:

@@ -22,7 +22,7 @@ from projections.definitions import (
     load_sql,
 )
 from projections.incidents import INCIDENT_FIELDS, Incident
-from projections.refusals import StatementRefused
+from projections.refusals import MemoryShort, StatementRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -110,8 +110,9 @@ def write_all(connection: Connection, batches: Callable[[], Iterable[Batch]]) ->
     """Write batches in one transaction; `batches` may be called again to start over.
 
     When SQL can't take a batch, the lines that it can't take are found, and everything is written
-    again with those in the quarantine (invariant B3: no line stops the projector). Returns how
-    many lines that were.
+    again with those in the quarantine (invariant B3: no line stops the projector). Where DuckDB
+    has too little memory, everything is written again with as much as it takes by default; raises
+    `MemoryShort` where that is too little as well. Returns how many lines were refused.
     """
     culprits: dict[tuple[str, int], str] = {}
     while True:
@@ -125,6 +126,9 @@ def write_all(connection: Connection, batches: Callable[[], Iterable[Batch]]) ->
                     touched |= batch.session_ids
                 batch = Batch()
                 _refresh_sessions(connection, touched)
+        except MemoryShort:
+            if not connection.take_more_memory():
+                raise
         except StatementRefused:
             more = _find_refused(connection, batch.in_rows().rows)
             if not more:

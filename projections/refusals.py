@@ -57,6 +57,10 @@ class StatementRefused(ProvlogError):
     """DuckDB could not run a statement, or could not convert a value; nothing was changed."""
 
 
+class MemoryShort(ProvlogError):
+    """DuckDB had too little memory for a statement or a commit; no line is to blame for it."""
+
+
 def refusal(path: Path, error: Exception, *, is_open: bool) -> ProvlogError:
     """Return the error of ours for an error of DuckDB.
 
@@ -104,10 +108,9 @@ def _full(path: Path, _text: str) -> ProvlogError:
 
 
 def _no_memory(path: Path, text: str) -> ProvlogError:
-    # Not a refused statement: no line is to blame for it.
     message = f"DuckDB has too little memory for this ({text.partition(chr(10))[0]})"
     hint = "free some memory and disk space and run `provlog project` again: nothing is lost"
-    return ProvlogError(message, path=path, hint=hint)
+    return MemoryShort(message, path=path, hint=hint)
 
 
 def _denied(path: Path, text: str) -> ProvlogError:

@@ -18,7 +18,7 @@ from projecting import (
     rebuilt,
 )
 
-from projections import database
+from projections import database, pausing
 from projections.columns import make_columns
 from projections.database import connect
 from projections.dump import dump_tables
@@ -70,7 +70,7 @@ def test_whoever_waits_for_a_database_takes_it_as_soon_as_it_is_free(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B8: between readers that come and go it is free for moments, not for a pause's length."""
-    monkeypatch.setattr(database, "_FIRST_PAUSE_S", 60.0)
+    monkeypatch.setattr(pausing, "_FIRST_PAUSE_S", 60.0)
     catch_up(store)
     command = [sys.executable, "-c", HOLD, str(store.database), "reader", "0.3"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
@@ -94,7 +94,7 @@ def test_a_holder_that_the_system_does_not_tell_of_is_waited_for_with_pauses(
         return opened(path, read_only=read_only)
 
     monkeypatch.setattr(database, "_open", count)
-    monkeypatch.setattr(database, "is_free", lambda _path: True)
+    monkeypatch.setattr(pausing, "is_free", lambda _path: True)
     command = [sys.executable, "-c", HOLD, str(store.database), "reader", "60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -224,12 +224,32 @@ def test_too_little_memory_is_told_and_no_line_is_taken_for_bad(
         log.add(details={"output_data": "x" * 900_000})
     with monkeypatch.context() as limited:
         limited.setitem(database._WRITER_SETTINGS, "memory_limit", "4MB")
+        limited.setattr(database, "_MORE_MEMORY", "SET memory_limit = '4MB'")
         with pytest.raises(ProvlogError, match="too little memory") as caught:
             catch_up(store)
     assert caught.value.hint is not None
     assert "free some memory" in caught.value.hint
 
     assert catch_up(store).quarantined == 0
+    with connect(store.database, read_only=True) as connection:
+        assert dump_tables(connection) == rebuilt(store)
+
+
+def test_what_needs_more_memory_than_a_writer_takes_at_first_gets_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B3: no line stops the projector, also where the memory of DuckDB is kept small."""
+    log = Log(store, "a", "s")
+    catch_up(store)
+    for _ in range(4):
+        log.add(details={"output_data": "x" * 900_000})
+    with monkeypatch.context() as limited:
+        limited.setitem(database._WRITER_SETTINGS, "memory_limit", "4MB")
+        report = catch_up(store)
+        with connect(store.database, read_only=False) as connection:
+            (count,) = connection.execute("SELECT count(DISTINCT i) FROM range(1_000_000) AS t(i)")
+
+    assert (report.lines, report.quarantined, count) == (4, 0, (1_000_000,))
     with connect(store.database, read_only=True) as connection:
         assert dump_tables(connection) == rebuilt(store)
 

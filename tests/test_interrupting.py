@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -77,7 +78,7 @@ def interrupt_everywhere(prepare: Callable[[], Any], work: Callable[[Any], None]
             return done
 
 
-def is_done_by_another_thread(work: Callable[[], None]) -> bool:
+def is_done_by_another_thread(work: Callable[[], object]) -> bool:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(WAIT_S)
@@ -96,7 +97,7 @@ def test_a_shared_sync_survives_what_a_handler_raises_at_any_moment(tmp_path: Pa
     hanging = [
         number
         for number, gate in enumerate(gates)
-        if not is_done_by_another_thread(lambda gate=gate: sync(gate))
+        if not is_done_by_another_thread(partial(sync, gate))
     ]
     assert len(gates) > 10
     assert hanging == []
@@ -132,7 +133,7 @@ def test_a_log_can_be_appended_to_after_what_a_handler_raised_at_any_moment(
     appenders = interrupt_everywhere(prepare, lambda one: one.append(action(tool="interrupted")))
     for one in appenders:
         one.append(action(tool="same"))
-        assert is_done_by_another_thread(lambda one=one: one.append(action(tool="other")))
+        assert is_done_by_another_thread(partial(one.append, action(tool="other")))
         one.close()
 
     assert len(appenders) > 20
@@ -148,7 +149,8 @@ def test_a_handler_that_appends_during_a_sync_has_one_of_its_own(
     """A1: the thread that it interrupts can't go on before it."""
     log = tmp_path / "actions.jsonl"
     shared = Appender(log, durability="disk")
-    sync, signalled = files.sync_data, []
+    sync = files.sync_data
+    signalled: list[bool] = []
 
     def sync_and_signal(fd: int) -> None:
         if not signalled:

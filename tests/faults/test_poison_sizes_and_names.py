@@ -79,6 +79,18 @@ def test_million_keys_and_a_million_lines_of_nothing_are_read_and_projected(stor
     assert (report.lines, report.quarantined, report.problems) == (1_000_003, 1_000_000, ())
 
 
+def test_a_line_as_dense_as_a_line_can_be_is_projected(store: Store) -> None:
+    """B3, F42: DuckDB takes more than 768 MB for the JSON of one such line."""
+    log = Log(store, "dense", "s1")
+    line = log.add()
+    dense = line[:-1] + b',"details":{"a":[' + b",".join([b"0"] * 7_500_000) + b"]}}"
+    assert len(dense) < 16 * MEGABYTE
+    log.add_bytes(dense + b"\n")
+    report = catch_up(store)
+
+    assert (report.lines, report.quarantined, report.problems) == (3, 0, ())
+
+
 NAMES = (
     *(value.replace("/", "-").replace("\x00", "")[:80] for value in HOSTILE.values()),
     *(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -24,10 +24,14 @@ _BIG_TEXT = "x" * 60_000
 _BIG_LINES = 100
 _MB = 1_000_000
 _SETTINGS = "projections.database._WRITER_SETTINGS"
+_MORE = "projections.database._MORE_MEMORY"
 
 
 def little_memory(effort: Effort) -> list[Attacked]:
-    """Catch up with some MB of memory, from too few to begin with to nearly enough."""
+    """Catch up with some MB of memory, from too few to begin with to nearly enough.
+
+    Every other time there is no more; else a writer gets it, and does everything.
+    """
     row = Attacked("databases: little memory", "limits")
     directory = effort.directory / "memory"
     directory.mkdir()
@@ -35,8 +39,8 @@ def little_memory(effort: Effort) -> list[Attacked]:
     for number in effort.numbers():
         image.put()
         limit_mb = effort.random(number).randrange(2, 40)
-        with patch.dict(_SETTINGS, memory_limit=f"{limit_mb}MB"):
-            found = _hindered(image)
+        with _memory(limit_mb, has_more=number % 2 == 1):
+            found = _hindered(image) if number % 2 == 0 else project(image)
         found += project(image)
         row.violated(found, f"seed {effort.seed}, run {number}, {limit_mb} MB")
         row.injected += 1
@@ -63,7 +67,7 @@ def full_disk(effort: Effort) -> list[Attacked]:
             free_bytes, limit_mb = random.randrange(4096, 30 * _MB), random.choice((40, 512))
             ballast = directory / "ballast"
             ballast.write_bytes(bytes(shutil.disk_usage(directory).free - free_bytes))
-            with patch.dict(_SETTINGS, memory_limit=f"{limit_mb}MB"):
+            with _memory(limit_mb):
                 found = _hindered(image)
             ballast.unlink()
             found += project(image)
@@ -74,6 +78,15 @@ def full_disk(effort: Effort) -> list[Attacked]:
             effort.say(f"{number}, {where}")
     directory.rmdir()
     return [row]
+
+
+@contextmanager
+def _memory(limit_mb: int, *, has_more: bool = False) -> Iterator[None]:
+    """Let writers begin with so much memory, and have no more where they ask for it."""
+    limit = f"{limit_mb}MB"
+    more = nullcontext() if has_more else patch(_MORE, f"SET memory_limit = '{limit}'")
+    with patch.dict(_SETTINGS, memory_limit=limit), more:
+        yield
 
 
 def _hindered(image: Image) -> list[str]:
