@@ -296,6 +296,7 @@ def _names() -> dict[str, dict[str, Any]]:
         "threading": {
             "Lock": _thread.allocate_lock,
             "RLock": _thread.RLock,
+            "get_ident": _thread.get_ident,
         },
         "typing": {
             "TYPE_CHECKING": False,
