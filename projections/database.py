@@ -12,19 +12,19 @@ import atexit
 import os
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import duckdb
 
 from projections.columns import make_columns
 from projections.definitions import load_sql
 from projections.pausing import Pauses
-from projections.refusals import HELD, MemoryShort, StatementRefused, refusal
+from projections.refusals import HELD, StatementRefused, refusal
 from provenance_log import files
 from provenance_log.errors import ProvlogError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -53,9 +53,8 @@ _SETTINGS = {"autoinstall_known_extensions": "false", "autoload_known_extensions
 # By default DuckDB takes most of a machine's memory, and is no faster here for it; only a line
 # that is a dense array of 16 MB needs more than 768 MB.
 _WRITER_SETTINGS = {**_SETTINGS, "memory_limit": "256MB"}
-_MORE_MEMORY = "RESET memory_limit"
+_LAVISH_SETTINGS = dict(_SETTINGS)
 
-_Taken = TypeVar("_Taken")
 _Table: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[Any, ...], ...]]
 
 _VALUES_MAX = 32
@@ -86,14 +85,14 @@ class Connection:
         self._has_leftover = has_leftover
         """True where a killed writer's write-ahead log was there before anything was done."""
         self._is_frugal = is_frugal
-        self._is_run_once = False
-        """True while a failure ends a transaction, or takes rows that are there only once."""
 
     def execute(
         self, sql: str | duckdb.Statement, params: Sequence[Any] = ()
     ) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows."""
-        return self._run(sql, params, lambda result: result.fetchall())
+        with self._named_errors():
+            found: list[tuple[Any, ...]] = self._inner.execute(sql, list(params)).fetchall()
+        return found
 
     def query(self, name: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run `views/<name>.sql` and return all its rows."""
@@ -106,14 +105,12 @@ class Connection:
 
     def table(self, sql: str, params: Sequence[Any] = ()) -> _Table:
         """Run one statement and return its columns, DuckDB's names of their types, its rows."""
-
-        def take(result: duckdb.DuckDBPyConnection) -> _Table:
+        with self._named_errors():
+            result = self._inner.execute(sql, list(params))
             columns = result.description or ()
             names = tuple(column[0] for column in columns)
             types = tuple(str(column[1]) for column in columns)
             return names, types, tuple(result.fetchall())
-
-        return self._run(sql, params, take)
 
     def stream(self, sql: str, params: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Run one statement and yield its rows without holding them all.
@@ -128,32 +125,26 @@ class Connection:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit what the block did, all of it, or roll all of it back when it raises."""
-        with self._running_once():
-            self.execute("BEGIN TRANSACTION")
-            try:
-                yield
-                self.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
+        self.execute("BEGIN TRANSACTION")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
 
     def take_more_memory(self) -> bool:
-        """Let DuckDB take what it takes by default, until the close; False where it does already.
+        """Open the database anew with what DuckDB takes by default; False where it has that.
 
-        After `MemoryShort` a statement on its own is run again by itself; who began a transaction
-        has to begin it again, with temporary tables and all.
+        For after `MemoryShort`: a commit that lacks memory ends the use of a database, and DuckDB
+        1.4 keeps deletions of a transaction that it rolled back. Temporary tables are gone.
         """
         if not self._is_frugal:
             return False
         self._is_frugal = False
-        try:
-            with self._named_errors():
-                self._inner.execute(_MORE_MEMORY)
-        except ProvlogError:  # a commit that lacks memory ends the use of the database
+        with self._named_errors():
             self._inner.close()
-            with self._named_errors():
-                self._inner = _open(self.path, read_only=False)
-                self._inner.execute(_MORE_MEMORY)
+            self._inner = duckdb.connect(str(self.path), config=dict(_LAVISH_SETTINGS))
         return True
 
     def load(self, name: str, fields: Fields, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -194,8 +185,7 @@ class Connection:
 
         with self._named_errors():
             self._inner.register(name, stream_of(array))
-        with self._running_once():
-            yield
+        yield
         with self._named_errors():
             self._inner.unregister(name)
 
@@ -291,28 +281,6 @@ class Connection:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _run(
-        self,
-        sql: str | duckdb.Statement,
-        params: Sequence[Any],
-        take: Callable[[duckdb.DuckDBPyConnection], _Taken],
-    ) -> _Taken:
-        while True:
-            try:
-                with self._named_errors():
-                    return take(self._inner.execute(sql, list(params)))
-            except MemoryShort:
-                if self._is_run_once or not self.take_more_memory():
-                    raise
-
-    @contextmanager
-    def _running_once(self) -> Iterator[None]:
-        before, self._is_run_once = self._is_run_once, True
-        try:
-            yield
-        finally:
-            self._is_run_once = before
 
     def _parsed(self, sql: str) -> duckdb.Statement:
         """Return a statement as DuckDB parsed it, which any connection of the process can run."""

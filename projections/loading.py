@@ -116,26 +116,37 @@ def write_all(connection: Connection, batches: Callable[[], Iterable[Batch]]) ->
     """
     culprits: dict[tuple[str, int], str] = {}
     while True:
-        batch = Batch()
-        touched: set[str] = set()
         try:
-            with connection.transaction():
-                for found in batches():
-                    batch = found.refusing(culprits)
-                    _write(connection, batch)
-                    touched |= batch.session_ids
-                batch = Batch()
-                _refresh_sessions(connection, touched)
+            more = _try_to_write(connection, batches(), culprits)
         except MemoryShort:
             if not connection.take_more_memory():
                 raise
-        except StatementRefused:
-            more = _find_refused(connection, batch.in_rows().rows)
-            if not more:
-                raise
-            culprits.update(more)
-        else:
+            continue
+        if not more:
             return len(culprits)
+        culprits.update(more)
+
+
+def _try_to_write(
+    connection: Connection, batches: Iterable[Batch], culprits: Mapping[tuple[str, int], str]
+) -> dict[tuple[str, int], str]:
+    """Write batches in one transaction, or return the lines that keep it from being written."""
+    batch = Batch()
+    touched: set[str] = set()
+    try:
+        with connection.transaction():
+            for found in batches:
+                batch = found.refusing(culprits)
+                _write(connection, batch)
+                touched |= batch.session_ids
+            batch = Batch()
+            _refresh_sessions(connection, touched)
+    except StatementRefused:
+        more = _find_refused(connection, batch.in_rows().rows)
+        if not more:
+            raise
+        return more
+    return {}
 
 
 def load_touched(connection: Connection, session_ids: Collection[str]) -> None:

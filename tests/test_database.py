@@ -224,7 +224,7 @@ def test_too_little_memory_is_told_and_no_line_is_taken_for_bad(
         log.add(details={"output_data": "x" * 900_000})
     with monkeypatch.context() as limited:
         limited.setitem(database._WRITER_SETTINGS, "memory_limit", "4MB")
-        limited.setattr(database, "_MORE_MEMORY", "SET memory_limit = '4MB'")
+        limited.setitem(database._LAVISH_SETTINGS, "memory_limit", "4MB")
         with pytest.raises(ProvlogError, match="too little memory") as caught:
             catch_up(store)
     assert caught.value.hint is not None
@@ -246,10 +246,8 @@ def test_what_needs_more_memory_than_a_writer_takes_at_first_gets_it(
     with monkeypatch.context() as limited:
         limited.setitem(database._WRITER_SETTINGS, "memory_limit", "4MB")
         report = catch_up(store)
-        with connect(store.database, read_only=False) as connection:
-            (count,) = connection.execute("SELECT count(DISTINCT i) FROM range(1_000_000) AS t(i)")
 
-    assert (report.lines, report.quarantined, count) == (4, 0, (1_000_000,))
+    assert (report.lines, report.quarantined) == (4, 0)
     with connect(store.database, read_only=True) as connection:
         assert dump_tables(connection) == rebuilt(store)
 

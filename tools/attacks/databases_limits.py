@@ -24,7 +24,7 @@ _BIG_TEXT = "x" * 60_000
 _BIG_LINES = 100
 _MB = 1_000_000
 _SETTINGS = "projections.database._WRITER_SETTINGS"
-_MORE = "projections.database._MORE_MEMORY"
+_LAVISH = "projections.database._LAVISH_SETTINGS"
 
 
 def little_memory(effort: Effort) -> list[Attacked]:
@@ -84,7 +84,7 @@ def full_disk(effort: Effort) -> list[Attacked]:
 def _memory(limit_mb: int, *, has_more: bool = False) -> Iterator[None]:
     """Let writers begin with so much memory, and have no more where they ask for it."""
     limit = f"{limit_mb}MB"
-    more = nullcontext() if has_more else patch(_MORE, f"SET memory_limit = '{limit}'")
+    more = nullcontext() if has_more else patch.dict(_LAVISH, memory_limit=limit)
     with patch.dict(_SETTINGS, memory_limit=limit), more:
         yield
 
