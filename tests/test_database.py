@@ -214,14 +214,18 @@ def test_a_database_in_a_directory_that_is_not_there_is_an_error(store: Store) -
         catch_up(missing)
 
 
-def test_too_little_memory_is_told_and_no_line_is_taken_for_bad(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """B3, F58: what memory was too small for is projected when there is more."""
+def add_more_than_4_mb_hold(store: Store) -> None:
     log = Log(store, "a", "s")
     catch_up(store)
     for _ in range(4):
         log.add(details={"output_data": "x" * 900_000})
+
+
+def test_too_little_memory_is_told_and_no_line_is_taken_for_bad(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B3, F58: what memory was too small for is projected when there is more."""
+    add_more_than_4_mb_hold(store)
     with monkeypatch.context() as limited:
         limited.setitem(database._WRITER_SETTINGS, "memory_limit", "4MB")
         limited.setitem(database._LAVISH_SETTINGS, "memory_limit", "4MB")
@@ -239,10 +243,7 @@ def test_what_needs_more_memory_than_a_writer_takes_at_first_gets_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B3: no line stops the projector, also where the memory of DuckDB is kept small."""
-    log = Log(store, "a", "s")
-    catch_up(store)
-    for _ in range(4):
-        log.add(details={"output_data": "x" * 900_000})
+    add_more_than_4_mb_hold(store)
     with monkeypatch.context() as limited:
         limited.setitem(database._WRITER_SETTINGS, "memory_limit", "4MB")
         report = catch_up(store)

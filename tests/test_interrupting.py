@@ -99,6 +99,8 @@ def test_a_shared_sync_survives_what_a_handler_raises_at_any_moment(tmp_path: Pa
         for number, gate in enumerate(gates)
         if not is_done_by_another_thread(partial(sync, gate))
     ]
+    for gate in gates:
+        gate.close()
     assert len(gates) > 10
     assert hanging == []
 
@@ -115,6 +117,7 @@ def test_a_shared_sync_survives_what_a_handler_raises_while_a_lock_is_waited_for
             gate.sync(gate.enter())
 
     assert is_done_by_another_thread(lambda: gate.sync(gate.enter()))
+    gate.close()
 
 
 def test_a_log_can_be_appended_to_after_what_a_handler_raised_at_any_moment(

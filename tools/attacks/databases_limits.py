@@ -39,8 +39,9 @@ def little_memory(effort: Effort) -> list[Attacked]:
     for number in effort.numbers():
         image.put()
         limit_mb = effort.random(number).randrange(2, 40)
-        with _memory(limit_mb, has_more=number % 2 == 1):
-            found = _hindered(image) if number % 2 == 0 else project(image)
+        has_more = number % 2 == 1
+        with _memory(limit_mb, has_more=has_more):
+            found = project(image) if has_more else _hindered(image)
         found += project(image)
         row.violated(found, f"seed {effort.seed}, run {number}, {limit_mb} MB")
         row.injected += 1
