@@ -6,6 +6,8 @@ LOWEST := .venv-lowest/bin
 # One worker per core; the tests of a file stay together, as they share what is dear to make.
 # A worker whose test hung would only begin it again.
 PYTEST_FLAGS ?= --numprocesses auto --dist loadfile --max-worker-restart 0
+# Which files `make test-lowest` runs; empty for all.
+TESTS ?=
 # How long `make soak` attacks, and which attacks with which seed; empty for all and a new seed.
 MINUTES ?= 10
 ATTACK_FLAGS ?=
@@ -62,7 +64,7 @@ soak-daemon: .venv/installed ## Run the daemon under load and faults; SOAK_FLAGS
 	@$(BIN)/python tools/soak.py $(SOAK_FLAGS)
 
 test-lowest: .venv-lowest/installed ## Run the tests with the lowest supported versions
-	@$(LOWEST)/python -m pytest $(PYTEST_FLAGS)
+	@$(LOWEST)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
 
 system-packages: ## Install jq and strace, which some tests run (apt-get, as root or by sudo)
 	@echo "installing jq and strace with apt-get"
