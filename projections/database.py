@@ -50,8 +50,8 @@ _A_TRANSACTION = (
 # Nothing is ever fetched from the network, whatever a query or a file at the path asks for.
 _SETTINGS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
-# By default DuckDB takes most of a machine's memory, and is no faster here for it; only a line
-# that is a dense array of 16 MB needs more than 768 MB.
+# By default DuckDB takes most of a machine's memory, and is no faster here for it. A line may need
+# more than 256 MB: one that is a dense array of 16 MB needs more than 768.
 _WRITER_SETTINGS = {**_SETTINGS, "memory_limit": "256MB"}
 _LAVISH_SETTINGS = dict(_SETTINGS)
 

@@ -4,6 +4,10 @@ The first to arrive syncs for everybody who has written by then; the others wait
 several were there at the end of the last sync, it first waits for as many to write again, for as
 long as that sync took at most: who comes just too late needs another one. A thread on its own
 never waits.
+
+A handler of signals may run between any two calls here. Whatever it raises, the `with` that took
+the lock of a turn gives it back, and a turn whose lock is free is over, so that nothing has to be
+put back. A handler that appends itself has a turn within that of the thread it interrupted.
 """
 
 from __future__ import annotations
